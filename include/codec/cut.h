@@ -1,0 +1,38 @@
+/*
+ * cut: content-defined chunking, keyed.
+ *
+ * A gear hash rolls over the bytes; a chunk ends where its masked bits are
+ * zero. Normalized: a stricter mask before the average size, a looser one
+ * after it. The first `min` bytes of a chunk are skipped. The gear table comes
+ * from a key, so that chunk lengths tell nothing about known contents.
+ * Pure functions; about 2 GB/s on one core.
+ * Source: Xia et al., FastCDC (USENIX ATC 2016).
+ */
+#ifndef CODEC_CUT_H
+#define CODEC_CUT_H
+
+#include "base/buf.h"
+
+struct cut_profile {
+    uint32_t min, avg, max; /* bytes; avg is a power of two; min == max: fixed blocks */
+};
+
+extern const struct cut_profile cut_files;   /* 64 / 256 / 1024 KiB */
+extern const struct cut_profile cut_streams; /* 16 / 64 / 256 KiB */
+extern const struct cut_profile cut_blocks;  /* 64 KiB, aligned to the file */
+
+#define CUT_MAX (1u << 20) /* the largest chunk of any profile */
+
+struct gear {
+    uint64_t table[256];
+};
+
+/* `random` are 2048 uniform bytes. */
+void gear_init(struct gear *g, const uint8_t random[2048]);
+
+/* The length of the first chunk of `data`: at most profile->max. When data is
+ * shorter than max and is not `last`, 0 means: more is needed to tell. */
+size_t cut_next(const struct gear *g, const struct cut_profile *p, struct slice data,
+                bool last);
+
+#endif

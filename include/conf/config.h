@@ -1,0 +1,90 @@
+/*
+ * config: drtool.yaml as typed structs.
+ *
+ * Filled by conf_load() from one table of keys per struct (config.c), from
+ * which drtool.yaml(5) is made as well. Strict: an unknown key, a wrong type
+ * or a value out of range is ERR_USAGE with file, line, column and the nearest
+ * known key. Nothing below cli and conf reads configuration or environment.
+ * Paths are absolute or begin with ~/ (those of a source: absolute only), and
+ * come out absolute. All strings are owned by the struct conf.
+ */
+#ifndef CONF_CONFIG_H
+#define CONF_CONFIG_H
+
+#include "conf/schema.h"
+
+struct conf_target {
+    char *name;
+    char *url;      /* file:///path, s3://bucket[/prefix] */
+    char *endpoint; /* s3: http[s]://host[:port]; NULL: AWS's for the region */
+    char *region;   /* s3; NULL: AWS_REGION, AWS_DEFAULT_REGION or us-east-1 */
+    char *site;     /* NULL: the target is its own site */
+    char *ca;       /* file of CA certificates; NULL: the system's */
+    enum { STYLE_AUTO, STYLE_PATH, STYLE_HOST } style;
+    struct {
+        char *profile; /* of the shared credentials file; NULL: AWS_PROFILE or default */
+        char *file;    /* NULL: AWS_SHARED_CREDENTIALS_FILE or ~/.aws/credentials */
+        struct conf_secret access_key, secret_key, session_token;
+    } credentials;
+};
+
+enum source_kind { SOURCE_FILES, SOURCE_COMMAND };
+
+struct conf_source {
+    char *name;
+    enum source_kind kind;
+    bool allow_empty;      /* an empty or missing source is not an error */
+    struct {
+        char **paths;      /* NULL-terminated, absolute */
+        char **exclude;    /* gitignore's rules; may be NULL */
+        char **isolate;    /* patterns of files that get chunks of their own */
+        bool one_file_system;
+        bool match_inode;  /* `match: inode`, the default; or `match: "size,mtime"` */
+    } files;
+    struct {
+        char **argv;
+        char *as;          /* the entry's name; default "stdout" */
+        uint64_t min_bytes; /* fewer is an error; default 1 unless allow_empty */
+    } command;
+};
+
+enum read_order { ORDER_LISTED, ORDER_FASTEST, ORDER_CHEAPEST };
+
+struct conf {
+    char *path;       /* the file it came from */
+    struct buf text;  /* its bytes, without secrets, to be kept in snapshots */
+    char *repository;
+    struct {
+        char *file;                      /* key file; NULL with no passphrase: ask */
+        struct conf_secret passphrase;   /* or this */
+    } key;
+    char *state;      /* folder of local state, cache and spool */
+    struct conf_target *targets;
+    size_t target_count;
+    struct {
+        unsigned quorum;   /* 0: the default for the number of targets */
+        bool distinct_sites; /* default true when three or more targets */
+        enum read_order order;
+        uint64_t spool_max; /* bytes; default 20 GiB */
+    } fleet;
+    struct conf_source *sources;
+    size_t source_count;
+};
+
+/* The keys of a configuration, for the manual. */
+extern const struct conf_key conf_keys[];
+
+/* Reads `path`; when NULL, $DRTOOL_CONFIG or the first that exists of
+ * ~/.config/drtool/drtool.yaml and /etc/drtool/drtool.yaml. */
+MUST_USE int conf_load(const char *path, struct conf **out, struct err *e);
+
+/* The same from memory, as from a snapshot; `path` is what messages call it. */
+MUST_USE int conf_parse(const char *path, struct slice text, struct conf **out,
+                        struct err *e);
+void conf_free(struct conf *c);
+DEFINE_CLEANUP(struct conf, conf_free)
+
+const struct conf_source *conf_find_source(const struct conf *c, const char *name);
+const struct conf_target *conf_find_target(const struct conf *c, const char *name);
+
+#endif

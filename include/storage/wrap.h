@@ -1,0 +1,57 @@
+/*
+ * wrap: storages round a storage. Each owns its inner one and closes it.
+ *
+ * retry   repeats what err_retryable() allows, with jitter and a budget
+ * trace   logs every call at debug level
+ * fault   breaks calls on purpose: tests, simulation and drills use the same
+ */
+#ifndef STORAGE_WRAP_H
+#define STORAGE_WRAP_H
+
+#include "base/clock.h"
+#include "storage/storage.h"
+
+struct retry_options {
+    unsigned tries;        /* at most, the first one included */
+    int64_t first_wait_ms; /* doubles; the wait is random between 0 and it */
+    int64_t max_wait_ms;
+    void (*sleep_ms)(int64_t ms); /* NULL: clock_sleep_ms */
+};
+
+#define RETRY_DEFAULT ((struct retry_options){ 5, 200, 20000, NULL })
+
+struct storage *storage_retry(struct storage *inner, const struct retry_options *o);
+struct storage *storage_trace(struct storage *inner, const char *name);
+
+enum fault_mode {
+    FAULT_REFUSE,   /* ERR_UNAVAIL before anything is done */
+    FAULT_DENY,     /* ERR_DENIED */
+    FAULT_LOSE_ACK, /* done, but the answer is lost: ERR_UNAVAIL */
+    FAULT_GARBLE,   /* a get answers with one bit flipped */
+    FAULT_CUT,      /* a get answers ERR_CORRUPT; a put stores nothing, a listing tells
+                     * one object, a removal does the first half: ERR_UNAVAIL */
+    FAULT_MISSING,  /* ERR_NOT_FOUND */
+    FAULT_DIE,      /* _exit(137) */
+};
+
+enum fault_call {
+    FAULT_ON_PUT = 1, FAULT_ON_GET = 2, FAULT_ON_HEAD = 4, FAULT_ON_LIST = 8,
+    FAULT_ON_REMOVE = 16, FAULT_ON_ALL = 31,
+};
+
+struct fault_plan {
+    enum fault_mode mode;
+    unsigned calls;     /* which kinds of call count; 0: all */
+    unsigned at;        /* the first such call that is broken, from 1; 0: none */
+    unsigned count;     /* how many from there on; UINT_MAX: for ever */
+    const char *prefix; /* only keys that begin so; NULL: all */
+};
+
+struct storage *storage_fault(struct storage *inner, const struct fault_plan *plan);
+/* Of a storage made by storage_fault(): another plan (from now on counted
+ * anew), the calls seen and the calls broken so far. */
+void storage_fault_plan(struct storage *s, const struct fault_plan *plan);
+unsigned storage_fault_calls(const struct storage *s);
+unsigned storage_fault_hits(const struct storage *s);
+
+#endif

@@ -1,0 +1,356 @@
+#include "conf/config.h"
+#include "home.h"
+#include "base/fs.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define AT(field) offsetof(struct conf_target, field)
+
+static const char *const styles[] = { "auto", "path", "host", NULL };
+
+static const struct conf_key credential_keys[] = {
+    { .name = "profile", .type = CONF_STRING, .at = AT(credentials.profile),
+      .help = "Profile of the shared credentials file. Default: AWS_PROFILE, or "
+              "default." },
+    { .name = "file", .type = CONF_PATH, .at = AT(credentials.file),
+      .help = "The shared credentials file. Default: AWS_SHARED_CREDENTIALS_FILE, or "
+              "~/.aws/credentials." },
+    { .name = "access-key", .type = CONF_SECRET, .at = AT(credentials.access_key),
+      .help = "The access key. Default: AWS_ACCESS_KEY_ID, then the profile." },
+    { .name = "secret-key", .type = CONF_SECRET, .at = AT(credentials.secret_key),
+      .help = "The secret key; needed with access-key." },
+    { .name = "session-token", .type = CONF_SECRET, .at = AT(credentials.session_token),
+      .help = "The token of temporary credentials." },
+    { .type = CONF_END },
+};
+
+static const struct conf_key target_keys[] = {
+    { .name = "name", .type = CONF_NAME, .at = AT(name), .flags = CONF_REQUIRED,
+      .help = "What commands and reports call this target; unique." },
+    { .name = "url", .type = CONF_STRING, .at = AT(url), .flags = CONF_REQUIRED,
+      .help = "Where it is: file:///FOLDER or s3://BUCKET[/PREFIX]." },
+    { .name = "site", .type = CONF_NAME, .at = AT(site),
+      .help = "What fails together with it. Default: the target is its own site." },
+    { .name = "endpoint", .type = CONF_STRING, .at = AT(endpoint),
+      .help = "S3: http[s]://HOST[:PORT] of the server. Default: AWS for the region." },
+    { .name = "region", .type = CONF_STRING, .at = AT(region),
+      .help = "S3: the region. Default: AWS_REGION, AWS_DEFAULT_REGION, or us-east-1." },
+    { .name = "style", .type = CONF_ENUM, .at = AT(style), .words = styles,
+      .help = "S3: where the bucket's name goes, into the path or before the host. "
+              "Default: auto." },
+    { .name = "ca", .type = CONF_PATH, .at = AT(ca),
+      .help = "File of CA certificates to trust. Default: the system's." },
+    { .name = "credentials", .type = CONF_MAP, .keys = credential_keys,
+      .help = "S3: who we are. Default: the environment, then the shared credentials "
+              "file." },
+    { .type = CONF_END },
+};
+
+#undef AT
+#define AT(field) offsetof(struct conf_source, field)
+
+static const char *const match_words[] = { "size,mtime", "inode", NULL };
+
+static const struct conf_key files_keys[] = {
+    { .name = "paths", .type = CONF_PATHS, .at = AT(files.paths),
+      .flags = CONF_REQUIRED | CONF_NO_HOME,
+      .help = "Absolute paths of files and folders." },
+    { .name = "exclude", .type = CONF_STRINGS, .at = AT(files.exclude),
+      .help = "Patterns of what is left out, by the rules of gitignore." },
+    { .name = "isolate", .type = CONF_STRINGS, .at = AT(files.isolate),
+      .help = "Patterns of files that never share a chunk with others and are not "
+              "compressed, because they hold secrets." },
+    { .name = "one-file-system", .type = CONF_BOOL, .at = AT(files.one_file_system),
+      .help = "Do not go into other file systems. Default: false." },
+    { .name = "match", .type = CONF_BOOL, .at = AT(files.match_inode),
+      .words = match_words,
+      .help = "How an unchanged file is known: by size, times and inode, or, where "
+              "inodes change, by \"size,mtime\" (in quotes). Default: inode." },
+    { .type = CONF_END },
+};
+
+static const struct conf_key command_keys[] = {
+    { .name = "argv", .type = CONF_STRINGS, .at = AT(command.argv),
+      .flags = CONF_REQUIRED,
+      .help = "The program and its arguments; its output is backed up if it exits 0." },
+    { .name = "as", .type = CONF_STRING, .at = AT(command.as),
+      .help = "The name that the output gets in the snapshot. Default: stdout." },
+    { .name = "min-size", .type = CONF_SIZE, .at = AT(command.min_bytes),
+      .help = "Fewer bytes are an error. Default: 1, with allow-empty 0." },
+    { .type = CONF_END },
+};
+
+static const struct conf_key source_keys[] = {
+    { .name = "name", .type = CONF_NAME, .at = AT(name), .flags = CONF_REQUIRED,
+      .help = "What commands and snapshots call this source; unique." },
+    { .name = "files", .type = CONF_MAP, .keys = files_keys,
+      .help = "Back up files and folders." },
+    { .name = "command", .type = CONF_MAP, .keys = command_keys,
+      .help = "Back up what a command prints." },
+    { .name = "allow-empty", .type = CONF_BOOL, .at = AT(allow_empty),
+      .help = "A missing or empty source is no error. Default: false." },
+    { .type = CONF_END },
+};
+
+#undef AT
+#define AT(field) offsetof(struct conf, field)
+
+static const char *const orders[] = { "listed", "fastest", "cheapest", NULL };
+
+static const struct conf_key key_keys[] = {
+    { .name = "file", .type = CONF_PATH, .at = AT(key.file),
+      .help = "Key file, made by init, for unattended use." },
+    { .name = "passphrase", .type = CONF_SECRET, .at = AT(key.passphrase),
+      .help = "Where the passphrase comes from, instead of a key file." },
+    { .type = CONF_END },
+};
+
+static const struct conf_key fleet_keys[] = {
+    { .name = "quorum", .type = CONF_COUNT, .at = AT(fleet.quorum), .min = 1,
+      .help = "How many targets must hold a snapshot. Default: all of 1 or 2, else 2." },
+    { .name = "distinct-sites", .type = CONF_BOOL, .at = AT(fleet.distinct_sites),
+      .help = "The quorum must stand on at least two sites. Default: true with three or "
+              "more targets." },
+    { .name = "order", .type = CONF_ENUM, .at = AT(fleet.order), .words = orders,
+      .help = "Which target is read first. Default: listed." },
+    { .name = "spool-max", .type = CONF_SIZE, .at = AT(fleet.spool_max),
+      .min = (uint64_t)256 << 20,
+      .help = "What may wait on the local disk for slow targets. Default: 20 GiB." },
+    { .type = CONF_END },
+};
+
+static const struct conf_source source_defaults = { .files.match_inode = true,
+                                                    .command.min_bytes = 1 };
+
+const struct conf_key conf_keys[] = {
+    { .name = "repository", .type = CONF_NAME, .at = AT(repository),
+      .flags = CONF_REQUIRED, .help = "The repository's name." },
+    { .name = "key", .type = CONF_MAP, .keys = key_keys,
+      .help = "How the repository is unlocked. Default: ask for the passphrase." },
+    { .name = "state", .type = CONF_PATH, .at = AT(state),
+      .help = "Folder of local state, cache and spool. Default: /var/lib/drtool for "
+              "root, else ~/.local/state/drtool." },
+    { .name = "targets", .type = CONF_MAPS, .at = AT(targets), .flags = CONF_REQUIRED,
+      .keys = target_keys, .count_at = AT(target_count),
+      .size = sizeof(struct conf_target), .help = "The places that keep copies." },
+    { .name = "fleet", .type = CONF_MAP, .keys = fleet_keys,
+      .help = "How the targets work together." },
+    { .name = "sources", .type = CONF_MAPS, .at = AT(sources), .keys = source_keys,
+      .count_at = AT(source_count), .size = sizeof(struct conf_source),
+      .defaults = &source_defaults, .help = "What is backed up." },
+    { .type = CONF_END },
+};
+
+static bool
+begins(const char *s, const char *with)
+{
+    return strncmp(s, with, strlen(with)) == 0;
+}
+
+/* Puts the home folder into "file://~/x"; `n` is the target's map. */
+static int
+check_url(struct conf_target *t, const struct yaml_node *n, struct err *e)
+{
+    const struct yaml_node *url = yaml_node_get(n, "url");
+
+    if (begins(t->url, "file://~")) {
+        AUTOFREE char *old = t->url;
+        AUTOFREE char *path = home_expand(old + strlen("file://"));
+        t->url = mem_printf("file://%s", path);
+    }
+    if (begins(t->url, "file://"))
+        return t->url[7] == '/' ? 0
+             : yaml_node_error(url, e, "the path of a file:// url must be absolute, as "
+                               "in file:///mnt/nas/drtool");
+    if (begins(t->url, "s3://"))
+        return t->url[5] && t->url[5] != '/' ? 0
+             : yaml_node_error(url, e, "the bucket is missing, as in s3://BUCKET/PREFIX");
+    return yaml_node_error(url, e, "the url must begin with file:// or s3://, not "
+                           "\"%.60s\"", t->url);
+}
+
+/* Keys that only an S3 target has, on one that is none. */
+static int
+check_s3_keys(const struct conf_target *t, const struct yaml_node *n, struct err *e)
+{
+    static const char *const only[] = { "endpoint", "region", "style", "ca",
+                                        "credentials" };
+    for (size_t i = 0; i < COUNT_OF(only) && !begins(t->url, "s3://"); i++)
+        if (yaml_node_get(n, only[i]))
+            return yaml_key_error(yaml_node_get(n, only[i]), e,
+                                  "%s is for s3:// targets only", only[i]);
+    if (t->endpoint && !begins(t->endpoint, "http://")
+        && !begins(t->endpoint, "https://"))
+        return yaml_node_error(yaml_node_get(n, "endpoint"), e, "the endpoint must begin "
+                               "with http:// or https://");
+    const struct conf_secret *a = &t->credentials.access_key,
+                             *s = &t->credentials.secret_key;
+    if ((a->from == SECRET_NONE) != (s->from == SECRET_NONE))
+        return yaml_node_error(yaml_node_get(n, "credentials"), e,
+                               "access-key and secret-key go together");
+    return 0;
+}
+
+static int
+check_targets(struct conf *c, const struct yaml_node *root, struct err *e)
+{
+    const struct yaml_node *list = yaml_node_get(root, "targets");
+
+    if (c->target_count == 0)
+        return yaml_node_error(list, e, "at least one target is needed");
+    for (size_t i = 0; i < c->target_count; i++) {
+        struct conf_target *t = &c->targets[i];
+        const struct yaml_node *n = &list->items[i];
+        if (conf_find_target(c, t->name) != t)
+            return yaml_node_error(yaml_node_get(n, "name"), e,
+                                   "there is another target named %s", t->name);
+        if (check_url(t, n, e) < 0 || check_s3_keys(t, n, e) < 0)
+            return -1;
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(c->targets[j].url, t->url) == 0
+                && strcmp(c->targets[j].endpoint ? c->targets[j].endpoint : "",
+                          t->endpoint ? t->endpoint : "") == 0)
+                return yaml_node_error(yaml_node_get(n, "url"), e,
+                                       "this is the same place as target %s",
+                                       c->targets[j].name);
+    }
+    return 0;
+}
+
+static int
+check_sources(struct conf *c, const struct yaml_node *root, struct err *e)
+{
+    const struct yaml_node *list = yaml_node_get(root, "sources");
+
+    for (size_t i = 0; i < c->source_count; i++) {
+        struct conf_source *s = &c->sources[i];
+        const struct yaml_node *n = &list->items[i];
+        bool files = yaml_node_get(n, "files") != NULL;
+        const struct yaml_node *command = yaml_node_get(n, "command");
+
+        if (conf_find_source(c, s->name) != s)
+            return yaml_node_error(yaml_node_get(n, "name"), e,
+                                   "there is another source named %s", s->name);
+        if (files == (command != NULL))
+            return yaml_node_error(n, e, "the source %s must have exactly one of files "
+                                   "and command", s->name);
+        s->kind = files ? SOURCE_FILES : SOURCE_COMMAND;
+        if (command && !s->command.as)
+            s->command.as = mem_strdup("stdout");
+        if (command && strchr(s->command.as, '/'))
+            return yaml_node_error(yaml_node_get(command, "as"), e,
+                                   "as must be a single name without /");
+        if (s->allow_empty && !yaml_node_get(command, "min-size"))
+            s->command.min_bytes = 0;
+    }
+    return 0;
+}
+
+/* What the tables cannot say, and defaults that depend on other keys. */
+static int
+check(struct conf *c, const struct yaml_node *root, struct err *e)
+{
+    const struct yaml_node *fleet = yaml_node_get(root, "fleet");
+
+    if (check_targets(c, root, e) < 0 || check_sources(c, root, e) < 0)
+        return -1;
+    if (c->key.file && c->key.passphrase.from != SECRET_NONE)
+        return yaml_node_error(yaml_node_get(root, "key"), e,
+                               "key must have one of file and passphrase, not both");
+    if (c->fleet.quorum > c->target_count)
+        return yaml_node_error(yaml_node_get(fleet, "quorum"), e,
+                               "a quorum of %u cannot be met: there are %zu targets",
+                               c->fleet.quorum, c->target_count);
+    if (!yaml_node_get(fleet, "distinct-sites"))
+        c->fleet.distinct_sites = c->target_count >= 3;
+    if (!c->state)
+        c->state = geteuid() == 0 ? mem_strdup("/var/lib/drtool")
+                                  : home_expand("~/.local/state/drtool");
+    return 0;
+}
+
+int
+conf_parse(const char *path, struct slice text, struct conf **out, struct err *e)
+{
+    CLEANUP(conf_free_p) struct conf *c = mem_zalloc(sizeof *c);
+    CLEANUP(yaml_doc_free_p) struct yaml_doc *doc = NULL;
+
+    c->path = mem_strdup(path);
+    c->text = BUF(YAML_SIZE_MAX);
+    c->fleet.spool_max = (uint64_t)20 << 30;
+    if (yaml_doc_parse(path, text, &doc, e) < 0
+        || schema_fill(conf_keys, yaml_doc_root(doc), c, e) < 0
+        || check(c, yaml_doc_root(doc), e) < 0)
+        return -1;
+    buf_put_slice(&c->text, text);
+    *out = TAKE(c);
+    return 0;
+}
+
+/* The file to read when none was named, or NULL. */
+static char *
+find_file(void)
+{
+    const char *named = getenv("DRTOOL_CONFIG");
+    const char *xdg = getenv("XDG_CONFIG_HOME");
+
+    if (named && named[0])
+        return mem_strdup(named);
+    AUTOFREE char *base = xdg && xdg[0] == '/' ? mem_strdup(xdg)
+                                               : home_expand("~/.config");
+    AUTOFREE char *own = fs_join(base, "drtool/drtool.yaml");
+    if (access(own, F_OK) == 0)
+        return TAKE(own);
+    const char *shared = "/etc/drtool/drtool.yaml";
+    return access(shared, F_OK) == 0 ? mem_strdup(shared) : NULL;
+}
+
+int
+conf_load(const char *path, struct conf **out, struct err *e)
+{
+    AUTOFREE char *found = path ? mem_strdup(path) : find_file();
+    AUTOBUF struct buf text = BUF(YAML_SIZE_MAX);
+
+    if (!found)
+        return err_set(e, ERR_USAGE, 0, "no configuration: neither "
+                       "~/.config/drtool/drtool.yaml nor /etc/drtool/drtool.yaml is "
+                       "there; name one with -c FILE");
+    if (fs_read(found, YAML_SIZE_MAX, &text, e) < 0) {
+        if (e->kind == ERR_NOT_FOUND || e->kind == ERR_CORRUPT || e->kind == ERR_IO)
+            e->kind = ERR_USAGE;
+        return err_in(e, "reading the configuration");
+    }
+    return conf_parse(found, buf_slice(&text), out, e);
+}
+
+void
+conf_free(struct conf *c)
+{
+    if (!c)
+        return;
+    schema_release(conf_keys, c);
+    buf_release(&c->text);
+    mem_free(c->path);
+    mem_free(c);
+}
+
+const struct conf_source *
+conf_find_source(const struct conf *c, const char *name)
+{
+    for (size_t i = 0; i < c->source_count; i++)
+        if (strcmp(c->sources[i].name, name) == 0)
+            return &c->sources[i];
+    return NULL;
+}
+
+const struct conf_target *
+conf_find_target(const struct conf *c, const char *name)
+{
+    for (size_t i = 0; i < c->target_count; i++)
+        if (strcmp(c->targets[i].name, name) == 0)
+            return &c->targets[i];
+    return NULL;
+}

@@ -1,0 +1,51 @@
+/*
+ * files: the state of a `files` source. walk.c finds the entries, meta.c
+ * describes them, content.c reads them; files.c is the driver's table.
+ */
+#ifndef SOURCE_FILES_FILES_H
+#define SOURCE_FILES_FILES_H
+
+#include "../driver.h"
+#include "../owner.h"
+#include "../xattr.h"
+#include "walk.h"
+
+/* The file that is being read. */
+struct content {
+    int fd; /* -1: none */
+    struct stat begin;
+    uint64_t pos;
+    uint64_t data_end; /* up to here there is no hole; UINT64_MAX: ask no more */
+    bool ended;
+};
+
+struct files {
+    struct source base; /* first: a struct files is a struct source */
+    struct roots roots;
+    struct exclude *rules;
+    struct walk *walk;
+    struct walk_item item;
+    struct content content;
+
+    bool described; /* the current entry was; its slices lie in these: */
+    struct owners *owners;
+    struct xattr_reader reader;
+    struct buf user, group, target, xattrs;
+};
+
+/* Fills what a stat tells; path, flags and the rest stay as they are. */
+void meta_fill(struct entry *en, const struct stat *st);
+void meta_init(struct files *f);
+void meta_release(struct files *f);
+int meta_describe(struct files *f, struct entry *en, struct err *e);
+
+/* Reports a failed call on the current entry and returns 0. */
+int meta_lost(struct files *f, int cause);
+
+int content_begin(struct files *f, struct entry *en, struct err *e);
+int content_read(struct files *f, uint8_t *out, size_t len, size_t *got, uint64_t *hole,
+                 struct err *e);
+int content_end(struct files *f, bool *changed);
+void content_drop(struct files *f);
+
+#endif

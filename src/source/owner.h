@@ -1,0 +1,26 @@
+/*
+ * owner: names of users and groups from their numbers and back.
+ *
+ * A small cache, since asking the system may mean asking a directory server;
+ * a tree has few owners. Calls may be made from several threads.
+ */
+#ifndef SOURCE_OWNER_H
+#define SOURCE_OWNER_H
+
+#include "base/buf.h"
+
+struct owners;
+
+enum owner_kind { OWNER_USER, OWNER_GROUP };
+
+struct owners *owners_new(void);
+void owners_free(struct owners *o);
+
+/* Appends the name of `id`, or nothing when it has none. */
+void owner_name(struct owners *o, enum owner_kind kind, uint32_t id, struct buf *out);
+
+/* The number of `name` here, or `otherwise` when it is not known (or empty). */
+uint32_t owner_id(struct owners *o, enum owner_kind kind, struct slice name,
+                  uint32_t otherwise);
+
+#endif

@@ -1,0 +1,104 @@
+#include "storage/open.h"
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "net/url.h"
+#include "s3/open.h"
+#include "storage/dir.h"
+#include "storage/wrap.h"
+
+#include <string.h>
+
+struct driver {
+    const char *scheme;
+    int (*open)(const struct conf_target *t, const struct url *u, struct storage **out,
+                struct err *e);
+    int (*create)(const struct conf_target *t, const struct url *u, struct err *e);
+};
+
+static int
+check_folder(const struct url *u, struct err *e)
+{
+    if (u->host[0] && strcmp(u->host, "localhost") != 0)
+        return err_set(e, ERR_USAGE, 0,
+                       "file://%s/… names a host; write file:///%s/… for "
+                       "the folder /%s",
+                       u->host, u->host, u->host);
+    if (!u->path[0])
+        return err_set(e, ERR_USAGE, 0, "the URL names no folder; write file:///path");
+    return 0;
+}
+
+static int
+open_folder(const struct conf_target *t, const struct url *u, struct storage **out,
+            struct err *e)
+{
+    if (t->endpoint || t->region)
+        return err_set(e, ERR_USAGE, 0, "a file:// target has no endpoint and no region");
+    if (check_folder(u, e) < 0)
+        return -1;
+    *out = storage_dir(u->path);
+    return 0;
+}
+
+static int
+create_folder(const struct conf_target *t, const struct url *u, struct err *e)
+{
+    (void)t;
+    if (check_folder(u, e) < 0 || fs_mkdirs(u->path, 0750, e) < 0)
+        return -1;
+    return fs_sync_parent(u->path, e);
+}
+
+/* Its administrator makes a bucket; whether it is there, the first call tells. */
+static int
+create_nothing(const struct conf_target *t, const struct url *u, struct err *e)
+{
+    (void)t;
+    (void)u;
+    (void)e;
+    return 0;
+}
+
+static const struct driver drivers[] = {
+    { "file", open_folder, create_folder },
+    { "s3", s3_open, create_nothing },
+};
+
+static const struct driver *
+find(const struct conf_target *t, struct url *u, struct err *e)
+{
+    if (url_parse(u, t->url, e) < 0)
+        return NULL;
+    for (size_t i = 0; i < COUNT_OF(drivers); i++)
+        if (strcmp(u->scheme, drivers[i].scheme) == 0)
+            return &drivers[i];
+    err_set(e, ERR_USAGE, 0, "%s:// is no kind of target; there are file:// and s3://",
+            u->scheme);
+    return NULL;
+}
+
+int
+storage_open(const struct conf_target *t, struct storage **out, struct err *e)
+{
+    CLEANUP(url_release) struct url u = { 0 };
+    const struct driver *d = find(t, &u, e);
+    struct storage *s = NULL;
+
+    if (!d || d->open(t, &u, &s, e) < 0)
+        return err_in(e, "target %s", t->name);
+    s = storage_retry(s, &RETRY_DEFAULT);
+    *out = log_level() >= LOG_DEBUG ? storage_trace(s, t->name) : s;
+    return 0;
+}
+
+int
+storage_create(const struct conf_target *t, struct err *e)
+{
+    CLEANUP(url_release) struct url u = { 0 };
+    const struct driver *d = find(t, &u, e);
+
+    if (!d || d->create(t, &u, e) < 0)
+        return err_in(e, "target %s", t->name);
+    return 0;
+}
