@@ -1,0 +1,132 @@
+/*
+ * fleet: all targets of a repository, and the rule how many must hold a thing.
+ *
+ * Writing: fleet_put() is safe in the spool when it returns; each target has
+ * a lane that delivers the queue in the order put, at its own pace. A lane
+ * that fails stops; what it did not deliver stays in the queue (state.db) for
+ * the next run or `sync`. An object that W targets hold may leave the spool:
+ * a lane that still needs it reads it back from a target that has it.
+ *
+ * Reading: fleet_get() asks one target after the other until the bytes pass
+ * the caller's check, so nothing is believed before it was checked.
+ *
+ * Any thread may call anything, except open, start, stop and close.
+ */
+#ifndef FLEET_FLEET_H
+#define FLEET_FLEET_H
+
+#include "conf/config.h"
+#include "state/state.h"
+#include "storage/storage.h"
+
+#include <stdatomic.h>
+
+#define FLEET_TARGETS_MAX 16
+
+enum target_state {
+    TARGET_NEW,     /* not asked yet */
+    TARGET_UP,
+    TARGET_DOWN,    /* does not answer */
+    TARGET_DENIED,  /* refuses our credentials */
+    TARGET_FULL,
+    TARGET_EMPTY,   /* answers, but holds no repository */
+    TARGET_FOREIGN, /* holds another repository, or a forged header */
+};
+const char *target_state_name(enum target_state s);
+
+struct target {
+    const struct conf_target *conf;
+    const char *name;
+    const char *site;
+    struct storage *store;
+    uint8_t id[16]; /* from its repository header */
+    enum target_state state; /* under the fleet's lock: use target_is_up(), fleet_fail() */
+    struct err why;
+    atomic_ullong bytes_sent, objects_sent, bytes_read, reads, bad_reads;
+};
+
+struct fleet;
+
+struct fleet_options {
+    const struct conf_target *targets;
+    size_t target_count;
+    unsigned quorum; /* 0: all of 1 or 2, 2 of 3 and more */
+    const char *spool_dir;
+    uint64_t spool_max;
+    struct state *state;
+    /* Puts a wrapper round a target's storage; NULL: none. Faults come in here. */
+    struct storage *(*wrap)(void *arg, const char *target, struct storage *inner);
+    void *wrap_arg;
+};
+
+MUST_USE int fleet_open(const struct fleet_options *o, struct fleet **out, struct err *e);
+void fleet_close(struct fleet *f);
+DEFINE_CLEANUP(struct fleet, fleet_close)
+
+size_t fleet_count(const struct fleet *f);
+struct target *fleet_target(struct fleet *f, size_t i);
+unsigned fleet_quorum(const struct fleet *f);
+/* True when the targets i with have[i] are W, on at least two sites where the
+ * fleet has them and W is over 1. */
+bool fleet_quorum_met(const struct fleet *f, const bool *have);
+
+bool target_is_up(struct fleet *f, const struct target *t);
+void fleet_set_state(struct fleet *f, struct target *t, enum target_state s,
+                     const struct err *why); /* why may be NULL */
+/* Takes a failed call's error for what it says about the target's state;
+ * errors about one object change nothing. */
+void fleet_fail(struct fleet *f, struct target *t, const struct err *why);
+
+/* Runs fn once for each target that is up, at once, each in a thread of its own. */
+typedef void fleet_each_fn(void *arg, struct target *t, size_t index);
+void fleet_each(struct fleet *f, bool also_new, fleet_each_fn *fn, void *arg);
+
+/* Writing. `refused` tells names that must not be put on a target (they are
+ * named by its prune records); may be NULL. */
+typedef bool fleet_refused_fn(void *arg, const struct target *t, const char *key);
+MUST_USE int fleet_start(struct fleet *f, fleet_refused_fn *refused, void *arg,
+                         struct err *e);
+
+/* A file in the spool, written by the caller, becomes an object. */
+char *fleet_spool_tmp(struct fleet *f); /* a new name in the spool; free it */
+/* Takes the file `tmp` (fsynced by the caller) as object `key` for every
+ * target, or for `only`. Waits while the spool is full and lanes make
+ * progress; ERR_QUORUM when it is full and too few targets are left. */
+MUST_USE int fleet_put_file(struct fleet *f, const char *key, enum queue_rank rank,
+                            const char *tmp, uint64_t size, const uint8_t sha256[32],
+                            struct err *e);
+MUST_USE int fleet_put(struct fleet *f, const char *key, enum queue_rank rank,
+                       struct slice data, struct err *e);
+/* Queues an object that some target holds for one that lacks it. */
+MUST_USE int fleet_copy(struct fleet *f, const char *key, enum queue_rank rank,
+                        uint64_t size, const uint8_t sha256[32], struct target *to,
+                        struct err *e);
+
+/* Everything put so far; fleet_wait() tells when a target has it all. */
+int64_t fleet_position(struct fleet *f);
+/* 1 delivered, 0 the time is over, -1 the lane failed (e is the target's). */
+MUST_USE int fleet_wait(struct fleet *f, struct target *t, int64_t position,
+                        int64_t timeout_ms, struct err *e);
+void fleet_stop(struct fleet *f); /* ends the lanes, tidies the spool */
+
+/* Checks the bytes a target served; 0, or -1 with ERR_CORRUPT or ERR_FORGED. */
+typedef int fleet_check_fn(void *arg, struct slice data, struct err *e);
+
+/* Appends the range to `out` from the first target whose bytes pass `check`
+ * (NULL: any bytes). `from` NULL: any target, in the configured order.
+ * NOT_FOUND: no target has it; CORRUPT: none has a good copy; UNAVAIL: none
+ * answers. */
+MUST_USE int fleet_get(struct fleet *f, struct target *from, const struct range *r,
+                       fleet_check_fn *check, void *arg, struct buf *out, struct err *e);
+
+/* The whole object `key` of `size` bytes into a spool file whose SHA-256 was
+ * checked; the caller unlinks it. Memory: one window, not the object. */
+MUST_USE int fleet_fetch(struct fleet *f, const struct target *not_from, const char *key,
+                         uint64_t size, const uint8_t sha256[32], char **path,
+                         struct err *e);
+
+/* Objects of which a target served no or wrong bytes in this run. */
+typedef void fleet_bad_fn(void *arg, const struct target *t, const char *key);
+void fleet_bad_list(struct fleet *f, fleet_bad_fn *fn, void *arg);
+
+#endif

@@ -1,0 +1,65 @@
+/*
+ * index: which chunk lies where, on this host's disk.
+ *
+ * Sorted runs of 40-byte records (16-byte id prefix, pack, place, lengths,
+ * key), looked up with one pread per run by a fence of every hundredth
+ * prefix; new records gather in memory and become a run when there are
+ * 65,536. Runs of similar size are merged, so there are few. About 40 bytes
+ * of disk per chunk and 0.1 of memory. It is an accelerator: losing it costs
+ * reading the targets' index segments again.
+ *
+ * index_find() may be called from several threads while one other thread adds.
+ * Only the holder of the folder's lock changes the folder.
+ */
+#ifndef REPO_INDEX_H
+#define REPO_INDEX_H
+
+#include "repo/pack.h"
+
+struct index;
+
+struct location {
+    uint32_t pack; /* number in this index */
+    uint32_t offset, stored, raw, counter;
+    uint32_t key;  /* number in this index */
+    uint8_t encoding, kind;
+};
+
+/* `dir` is made when missing. Without `write` nothing is stored. */
+MUST_USE int index_open(const char *dir, bool write, struct index **out, struct err *e);
+void index_close(struct index *x);
+DEFINE_CLEANUP(struct index, index_close)
+
+/* 1 and where a live copy of the chunk is, 0 unknown, -1. `usable` (NULL: any)
+ * tells which packs count. */
+typedef bool index_usable_fn(void *arg, uint32_t pack);
+MUST_USE int index_find(struct index *x, const struct chunk_id *id,
+                        index_usable_fn *usable, void *arg, struct location *out,
+                        struct err *e);
+
+/* Adds a pack's directory, unless this pack is known; *number is its number. */
+MUST_USE int index_add(struct index *x, const uint8_t name[32], uint64_t size,
+                       const struct directory *d, uint32_t *number, struct err *e);
+/* Adds one chunk of the pack `number` (just begun, named later). */
+MUST_USE int index_pack_begin(struct index *x, uint32_t *number, struct err *e);
+MUST_USE int index_add_chunk(struct index *x, uint32_t pack, const struct chunk_record *c,
+                             const struct chunk_key *key, struct err *e);
+MUST_USE int index_pack_end(struct index *x, uint32_t number, const uint8_t name[32],
+                            uint64_t size, struct err *e);
+
+uint32_t index_packs(struct index *x); /* numbers are below this */
+/* Name and size of a pack; false for one that never ended. */
+bool index_pack(struct index *x, uint32_t number, uint8_t name[32], uint64_t *size);
+MUST_USE int index_key(struct index *x, uint32_t number, struct chunk_key *out,
+                       struct err *e);
+
+/* Remembers an index segment with its packs' numbers (u32 each). */
+MUST_USE int index_segment_add(struct index *x, const char *key, struct slice packs,
+                               struct err *e);
+MUST_USE int index_segment_get(struct index *x, const char *key, struct buf *packs,
+                               struct err *e); /* 1, 0, -1 */
+
+/* Everything added so far survives from here on. */
+MUST_USE int index_flush(struct index *x, struct err *e);
+
+#endif

@@ -1,0 +1,147 @@
+/*
+ * repo: one repository: its keys, its fleet, its local state, opened together.
+ *
+ * repo_open() unlocks the keys (from a slot kept locally or on a target),
+ * asks each target whether it is ours, and follows the chain of configuration
+ * records. Targets that are away, empty or foreign are left out with a
+ * warning; only when none is left and nothing is kept locally does it fail.
+ *
+ * Loading chunks may be done from any thread; everything else belongs to the
+ * thread that opened.
+ */
+#ifndef REPO_REPO_H
+#define REPO_REPO_H
+
+#include "conf/config.h"
+#include "fleet/fleet.h"
+#include "repo/index.h"
+#include "repo/snapshot.h"
+
+struct repo;
+
+struct repo_options {
+    const struct conf *conf;
+    bool write;          /* takes the lock of this host, starts no lanes yet */
+    bool temporary;      /* keeps nothing: a state folder of its own, removed at close */
+    int64_t wait_ms;     /* for the lock */
+    uint64_t seed;       /* of a test; 0: the kernel's random numbers */
+    int level;           /* zstd; 0: 1 */
+    struct storage *(*wrap)(void *arg, const char *target, struct storage *inner);
+    void *wrap_arg;
+};
+
+MUST_USE int repo_open(const struct repo_options *o, struct repo **out, struct err *e);
+void repo_close(struct repo *r);
+DEFINE_CLEANUP(struct repo, repo_close)
+
+/* Makes a repository on all targets of the configuration, which must be
+ * reachable and empty, and the key file it names. `passphrase` may be NULL.
+ * The recovery code is told once. */
+MUST_USE int repo_init(const struct repo_options *o, const struct buf *passphrase,
+                       char code[CODE_TEXT_LEN + 1], struct err *e);
+
+const struct keys *repo_keys(const struct repo *r);
+struct fleet *repo_fleet(struct repo *r);
+struct state *repo_state(struct repo *r);
+struct index *repo_index(struct repo *r);
+struct random *repo_random(struct repo *r);
+const char *repo_dir(const struct repo *r);
+int repo_level(const struct repo *r);
+const char *repo_host_name(const struct repo *r);
+const uint8_t *repo_conf_head(const struct repo *r);
+
+/* Names of hosts that the configuration records know; NULL: unknown. */
+const char *repo_host_of(const struct repo *r, const uint8_t id[ID_LEN]);
+
+/* Slots: fn gets each slot of the first target that answers. */
+typedef int repo_slot_fn(void *arg, const char *key, const struct slot_info *info,
+                         struct err *e);
+MUST_USE int repo_slots(struct repo *r, repo_slot_fn *fn, void *arg, struct err *e);
+MUST_USE int repo_slot_add(struct repo *r, enum role role, enum slot_kind kind,
+                           struct slice secret, char key[22], struct err *e);
+/* ERR_USAGE when it is the last slot of role admin. */
+MUST_USE int repo_slot_remove(struct repo *r, const char *key, struct err *e);
+
+/* Reads the lists of index segments and prune records of every target that is
+ * up, and adds new segments to the local index. After it repo_usable() and
+ * loading work. */
+MUST_USE int repo_load_index(struct repo *r, struct err *e);
+/* Does a pack count for deduplication: listed by a target, named by no prune
+ * record? An index_usable_fn; arg is the repo. */
+bool repo_usable(void *arg, uint32_t pack);
+/* Is it listed by (and not condemned on) this target? */
+bool repo_listed(struct repo *r, size_t target, uint32_t pack);
+/* A fleet_refused_fn: named by a mark or sweep there. */
+bool repo_refused(void *arg, const struct target *t, const char *key);
+/* Lists gc/ of one target anew, for the commit; the packs named there. */
+MUST_USE int repo_load_gc(struct repo *r, struct target *t, size_t index, struct err *e);
+
+/* Loads a metadata chunk; a node_load_fn with the repo as arg. */
+int repo_load_node(void *arg, enum chunk_kind kind, const struct chunk_id *id,
+                   struct buf *out, struct err *e);
+/* Keeps a metadata chunk just made in the local cache. */
+void repo_cache_node(struct repo *r, const struct chunk_id *id, struct slice plain);
+
+/* Loads and checks one chunk into out[at->raw]. `from` NULL: any target. */
+MUST_USE int repo_load_chunk(struct repo *r, struct chunk_tools *t, struct target *from,
+                             const struct chunk_id *id, const struct location *at,
+                             uint8_t *out, struct err *e);
+/* Opens a chunk whose sealed bytes the caller has read. */
+MUST_USE int repo_open_chunk(struct repo *r, struct chunk_tools *t,
+                             const struct chunk_id *id, const struct location *at,
+                             struct slice sealed, uint8_t *out, struct err *e);
+
+/* Takes a finished pack: into the queue of every target, among the pending
+ * ones, and into the local index under `number`. Publishes an index segment
+ * when enough are pending. */
+MUST_USE int repo_store_pack(struct repo *r, struct pack_done *p, uint32_t number,
+                             struct err *e);
+/* Publishes an index segment of the pending packs, if there are any. */
+MUST_USE int repo_publish_index(struct repo *r, struct err *e);
+
+/* Rebuilds a pack that one target must not take (or has lost) under a new
+ * name, from what another target or the spool holds. */
+MUST_USE int repo_repack(struct repo *r, const uint8_t name[32], uint64_t size,
+                         struct err *e);
+
+/* Snapshots. */
+struct snapshot_row {
+    char key[CHAIN_KEY_LEN + 1];
+    struct chain_name name;
+    uint32_t snap, done, gone; /* bit i: target i has it */
+    bool loaded;
+    struct snapshot info;      /* when loaded */
+};
+struct snapshot_list {
+    struct snapshot_row *rows; /* oldest first by start, then host and seq */
+    size_t count, cap;
+    uint32_t asked;            /* targets that answered */
+};
+void snapshot_list_release(struct snapshot_list *l);
+/* Lists all snapshots that are not gone everywhere. What cannot be opened is
+ * warned of and left out. */
+MUST_USE int repo_snapshots(struct repo *r, struct snapshot_list *out, struct err *e);
+/* Is it committed on at least one target? */
+bool snapshot_committed(const struct snapshot_row *row);
+/* Finds [HOST:]SOURCE[@WHEN], SOURCE@latest or an id prefix. */
+MUST_USE int repo_find_snapshot(const struct snapshot_list *l, const char *text,
+                                struct snapshot_row **out, struct err *e);
+
+/* Makes a snapshot's object: fills host, sequence, chain and id of `s`, queues
+ * it for every target, and remembers `packs` (32-byte names) for the commit. */
+MUST_USE int repo_store_snapshot(struct repo *r, const struct session *session,
+                                 struct snapshot *s, struct slice packs,
+                                 char key[CHAIN_KEY_LEN + 1], struct err *e);
+
+/* Commits a snapshot whose object target `t` has: checks gc/, presence of its
+ * packs, puts done/, and looks once more. 1 committed; 0 a pack is gone there
+ * (its name is appended to `missing`, 32 bytes each; with none appended the
+ * snapshot was too old to be completed and is dropped); -1. */
+MUST_USE int repo_commit(struct repo *r, struct target *t, size_t index,
+                         const char *snapshot_key, struct slice packs,
+                         struct buf *missing, struct err *e);
+/* Puts gone/ (void) for a snapshot on a target. */
+MUST_USE int repo_void(struct repo *r, struct target *t, const char *snapshot_key,
+                       struct err *e);
+
+#endif

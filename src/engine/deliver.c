@@ -1,0 +1,351 @@
+#include "engine/deliver.h"
+#include "base/cancel.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/text.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ROUNDS 3      /* of copying or storing anew what is gone */
+#define POLL_MS 200
+#define PENDING_MAX 10000 /* snapshots that wait for one target */
+
+/* One target's work, in a thread of its own. */
+struct work {
+    bool committed;
+    struct err why;
+    struct buf condemned; /* packs of the main snapshot that must be stored anew */
+};
+
+struct delivery {
+    struct repo *repo;
+    const struct deliver_options *options;
+    char snapshot[CHAIN_KEY_LEN + 1]; /* the main one; "" when there is none */
+    pthread_mutex_t lock;
+    struct work work[FLEET_TARGETS_MAX];
+    int64_t quorum_at_ms; /* when W targets had it; 0: not yet */
+    int64_t until_ms;     /* for all; 0: no limit */
+};
+
+struct pending {
+    char (*keys)[CHAIN_KEY_LEN + 1];
+    struct buf *packs;
+    size_t count, cap, packs_cap;
+};
+
+static int
+take_pending(void *arg, struct slice name, struct slice packs, struct err *e)
+{
+    struct pending *p = arg;
+
+    if (name.len > CHAIN_KEY_LEN || p->count == PENDING_MAX)
+        return err_set(e, ERR_CORRUPT, 0, "the local state is damaged");
+    p->keys = mem_grow(p->keys, &p->cap, p->count + 1, sizeof *p->keys);
+    p->packs = mem_grow(p->packs, &p->packs_cap, p->count + 1, sizeof *p->packs);
+    memcpy(p->keys[p->count], name.ptr, name.len);
+    p->keys[p->count][name.len] = 0;
+    p->packs[p->count] = BUF(packs.len);
+    buf_put_slice(&p->packs[p->count], packs);
+    p->count++;
+    return 0;
+}
+
+static void
+pending_release(struct pending *p)
+{
+    for (size_t i = 0; i < p->count; i++)
+        buf_release(&p->packs[i]);
+    mem_free(p->keys);
+    mem_free(p->packs);
+}
+
+/* May this target go on waiting for its lane? */
+static bool
+may_wait(struct delivery *d)
+{
+    int64_t now = clock_mono_ms();
+
+    pthread_mutex_lock(&d->lock);
+    bool yes = (d->until_ms == 0 || now < d->until_ms)
+            && (d->quorum_at_ms == 0 || now < d->quorum_at_ms + d->options->linger_ms);
+    pthread_mutex_unlock(&d->lock);
+    return yes;
+}
+
+static int
+wait_for_lane(struct delivery *d, struct target *t, struct err *e)
+{
+    struct fleet *f = repo_fleet(d->repo);
+    int64_t position = fleet_position(f);
+    int rc;
+
+    do
+        rc = fleet_wait(f, t, position, POLL_MS, e);
+    while (rc == 0 && may_wait(d));
+    if (rc == 0)
+        return err_set(e, ERR_UNAVAIL, 0, "target %s is too slow: the rest is queued",
+                       t->name);
+    return rc < 0 ? -1 : 0;
+}
+
+/* Gets packs that a target lacks to it from the others. */
+static int
+copy_missing(struct delivery *d, struct target *t, struct slice names, struct err *e)
+{
+    for (size_t i = 0; i + 32 <= names.len; i += 32) {
+        char key[PACK_KEY_LEN + 1];
+        struct object_info info = { 0 };
+        struct err none = { 0 };
+        bool found = false;
+        pack_key(key, names.ptr + i);
+        for (size_t j = 0; j < fleet_count(repo_fleet(d->repo)) && !found; j++) {
+            struct target *from = fleet_target(repo_fleet(d->repo), j);
+            found = from != t && target_is_up(repo_fleet(d->repo), from)
+                 && storage_head(from->store, key, &info, &none) == 0;
+        }
+        if (!found)
+            return err_set(e, ERR_CORRUPT, 0, "target %s lacks %s, and no other target "
+                           "has it; back up again", t->name, key);
+        if (fleet_copy(repo_fleet(d->repo), key, RANK_PACK, info.size, names.ptr + i, t, e)
+            < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Splits what is missing: what the target's prune records name must be stored
+ * anew under another name, the rest can be copied. */
+static void
+split(struct delivery *d, struct target *t, struct slice missing, struct buf *copy,
+      struct buf *condemned)
+{
+    for (size_t i = 0; i + 32 <= missing.len; i += 32) {
+        char key[PACK_KEY_LEN + 1];
+        pack_key(key, missing.ptr + i);
+        buf_put(repo_refused(d->repo, t, key) ? condemned : copy, missing.ptr + i, 32);
+    }
+}
+
+/* Commits one snapshot on one target. 1, 0 (packs are condemned), -1. */
+static int
+commit_one(struct delivery *d, struct target *t, size_t index, const char *key,
+           struct slice packs, struct buf *condemned, struct err *e)
+{
+    for (int round = 0; round < ROUNDS; round++) {
+        AUTOBUF struct buf missing = BUF(packs.len * 2 + 32), copy = BUF(packs.len * 2 + 32);
+        int rc = repo_commit(d->repo, t, index, key, packs, &missing, e);
+        if (rc != 0)
+            return rc;
+        if (missing.len == 0)
+            return err_set(e, ERR_UNAVAIL, 0, "target %s: %s came too late to be completed",
+                           t->name, key);
+        split(d, t, buf_slice(&missing), &copy, condemned);
+        if (condemned->len > 0)
+            return 0;
+        log_note("target %s lacks %zu packs of the snapshot; copying them from the others",
+                 t->name, copy.len / 32);
+        if (copy_missing(d, t, buf_slice(&copy), e) < 0 || wait_for_lane(d, t, e) < 0)
+            return -1;
+    }
+    return err_set(e, ERR_UNAVAIL, 0, "target %s does not keep what it is given", t->name);
+}
+
+static void
+note_commit(struct delivery *d, size_t index)
+{
+    struct fleet *f = repo_fleet(d->repo);
+    bool have[FLEET_TARGETS_MAX] = { false };
+
+    pthread_mutex_lock(&d->lock);
+    d->work[index].committed = true;
+    for (size_t i = 0; i < fleet_count(f); i++)
+        have[i] = d->work[i].committed;
+    if (d->quorum_at_ms == 0 && fleet_quorum_met(f, have))
+        d->quorum_at_ms = clock_mono_ms();
+    pthread_mutex_unlock(&d->lock);
+}
+
+/* Commits everything that waits for one target, oldest first. */
+static int
+commit_pending(struct delivery *d, struct target *t, size_t index, struct err *e)
+{
+    CLEANUP(pending_release) struct pending p = { 0 };
+    struct work *w = &d->work[index];
+    bool all = true;
+
+    if (state_commit_list(repo_state(d->repo), t->name, take_pending, &p, e) < 0)
+        return -1;
+    for (size_t i = 0; i < p.count; i++) {
+        AUTOBUF struct buf condemned = BUF(p.packs[i].len * 2 + 32);
+        struct err one = { 0 };
+        bool main = strcmp(p.keys[i], d->snapshot) == 0;
+        int rc = cancel_check(e) < 0 ? -1 : commit_one(d, t, index, p.keys[i],
+                                                       buf_slice(&p.packs[i]), &condemned,
+                                                       &one);
+        if (rc == 1 && main)
+            note_commit(d, index);
+        if (rc == 1)
+            continue;
+        all = false;
+        if (main && rc == 0)
+            buf_put_slice(&w->condemned, buf_slice(&condemned));
+        if (rc == 0)
+            err_set(&one, ERR_CONFLICT, 0, "target %s: packs of %s are being pruned",
+                    t->name, p.keys[i]);
+        if (main || one.kind == ERR_CANCELLED) {
+            *e = one;
+            return -1;
+        }
+        log_warn("%s", err_text(&one));
+    }
+    if (all && d->snapshot[0] == 0)
+        note_commit(d, index);
+    return 0;
+}
+
+static void
+deliver_to(void *arg, struct target *t, size_t index)
+{
+    struct delivery *d = arg;
+    struct work *w = &d->work[index];
+    struct err e = { 0 };
+
+    if (w->committed)
+        return;
+    if (wait_for_lane(d, t, &e) < 0 || commit_pending(d, t, index, &e) < 0) {
+        w->why = e;
+        fleet_fail(repo_fleet(d->repo), t, &e);
+    }
+}
+
+/* Stores condemned packs anew and replaces the snapshot by a successor. */
+static int
+replace_snapshot(struct delivery *d, struct slice condemned, struct err *e)
+{
+    struct repo *r = d->repo;
+    AUTOBUF struct buf packs = BUF((size_t)1 << 30);
+    CLEANUP(pending_release) struct pending p = { 0 };
+    char key[CHAIN_KEY_LEN + 1];
+    uint32_t first = index_packs(repo_index(r));
+
+    for (size_t i = 0; i + 32 <= condemned.len; i += 32) {
+        struct object_info info = { 0 };
+        char name[PACK_KEY_LEN + 1];
+        bool found = false;
+        pack_key(name, condemned.ptr + i);
+        for (size_t j = 0; j < fleet_count(repo_fleet(r)) && !found; j++) {
+            struct err none = { 0 };
+            found = storage_head(fleet_target(repo_fleet(r), j)->store, name, &info, &none)
+                 == 0;
+        }
+        if (!found)
+            return err_set(e, ERR_CORRUPT, 0, "%s was pruned while it was needed; back up "
+                                              "again", name);
+        if (repo_repack(r, condemned.ptr + i, info.size, e) < 0)
+            return -1;
+    }
+    for (size_t i = 0; i < fleet_count(repo_fleet(r)) && p.count == 0; i++)
+        if (state_commit_list(repo_state(r), fleet_target(repo_fleet(r), i)->name,
+                              take_pending, &p, e) < 0)
+            return -1;
+    for (size_t i = 0; i < p.count; i++)
+        for (size_t k = 0; strcmp(p.keys[i], d->snapshot) == 0 && k + 32 <= p.packs[i].len;
+             k += 32) {
+            bool gone = false;
+            for (size_t c = 0; c + 32 <= condemned.len && !gone; c += 32)
+                gone = memcmp(condemned.ptr + c, p.packs[i].ptr + k, 32) == 0;
+            if (!gone)
+                buf_put(&packs, p.packs[i].ptr + k, 32);
+        }
+    for (uint32_t n = first; n < index_packs(repo_index(r)); n++) {
+        uint8_t name[32];
+        uint64_t size;
+        if (index_pack(repo_index(r), n, name, &size))
+            buf_put(&packs, name, 32);
+    }
+    if (repo_publish_index(r, e) < 0
+        || d->options->successor(d->options->arg, d->snapshot, buf_slice(&packs), key, e)
+               < 0)
+        return -1;
+    for (size_t i = 0; i < fleet_count(repo_fleet(r)); i++) {
+        struct target *t = fleet_target(repo_fleet(r), i);
+        struct err one = { 0 };
+        if (target_is_up(repo_fleet(r), t) && repo_void(r, t, d->snapshot, &one) < 0)
+            log_warn("target %s: %s", t->name, err_text(&one));
+        if (state_commit_done(repo_state(r), d->snapshot, t->name, e) < 0)
+            return -1;
+        d->work[i] = (struct work){ .condemned = BUF((size_t)1 << 30) };
+    }
+    snprintf(d->snapshot, sizeof d->snapshot, "%s", key);
+    return 0;
+}
+
+/* Takes the union of what the targets condemn; true when there is any. */
+static bool
+gather_condemned(struct delivery *d, struct buf *out)
+{
+    for (size_t i = 0; i < FLEET_TARGETS_MAX; i++) {
+        struct slice c = buf_slice(&d->work[i].condemned);
+        for (size_t k = 0; k + 32 <= c.len; k += 32) {
+            bool known = false;
+            for (size_t j = 0; j + 32 <= out->len && !known; j += 32)
+                known = memcmp(out->ptr + j, c.ptr + k, 32) == 0;
+            if (!known)
+                buf_put(out, c.ptr + k, 32);
+        }
+        buf_release(&d->work[i].condemned);
+    }
+    return out->len > 0;
+}
+
+static void
+report(struct delivery *d, struct target_result *results)
+{
+    struct fleet *f = repo_fleet(d->repo);
+
+    for (size_t i = 0; i < fleet_count(f); i++) {
+        struct target *t = fleet_target(f, i);
+        struct target_result *res = &results[i];
+        res->name = t->name;
+        res->committed = d->work[i].committed;
+        res->sent_bytes = atomic_load(&t->bytes_sent);
+        res->sent_objects = atomic_load(&t->objects_sent);
+        if (!res->committed)
+            res->why = d->work[i].why.kind ? d->work[i].why : t->why;
+    }
+}
+
+int
+engine_deliver(struct repo *r, const struct deliver_options *o,
+               struct target_result *results, struct err *e)
+{
+    struct delivery d = { .repo = r, .options = o };
+    int rc = 0;
+
+    pthread_mutex_init(&d.lock, NULL);
+    if (o->snapshot)
+        snprintf(d.snapshot, sizeof d.snapshot, "%s", o->snapshot);
+    d.until_ms = o->timeout_ms ? clock_mono_ms() + o->timeout_ms : 0;
+    for (size_t i = 0; i < FLEET_TARGETS_MAX; i++)
+        d.work[i].condemned = BUF((size_t)1 << 30);
+    for (int round = 0; round < ROUNDS; round++) {
+        AUTOBUF struct buf condemned = BUF((size_t)1 << 30);
+        fleet_each(repo_fleet(r), false, deliver_to, &d);
+        if (cancel_check(e) < 0) {
+            rc = -1;
+            break;
+        }
+        if (!gather_condemned(&d, &condemned) || !o->successor)
+            break;
+        rc = replace_snapshot(&d, buf_slice(&condemned), e);
+        if (rc < 0)
+            break;
+    }
+    report(&d, results);
+    for (size_t i = 0; i < FLEET_TARGETS_MAX; i++)
+        buf_release(&d.work[i].condemned);
+    pthread_mutex_destroy(&d.lock);
+    return rc;
+}

@@ -1,0 +1,69 @@
+/* What the files of fleet/ share. Lock order: fleet.lock, then state's own. */
+#ifndef FLEET_IMPL_H
+#define FLEET_IMPL_H
+
+#include "fleet/fleet.h"
+
+#include <pthread.h>
+
+#define LANE_SENDERS 4  /* parallel requests per remote target */
+#define LANE_ITEMS 64   /* rows of the queue that a lane holds in memory */
+#define FLEET_BAD_MAX 1000
+
+struct item {
+    int64_t id;
+    char *key;
+    uint64_t size;
+    uint8_t sha256[32];
+    enum queue_rank rank;
+    enum { ITEM_WAITS, ITEM_BUSY, ITEM_DONE } state;
+};
+
+struct lane {
+    struct fleet *fleet;
+    struct target *target;
+    pthread_t threads[LANE_SENDERS];
+    unsigned thread_count;
+    struct item items[LANE_ITEMS]; /* in the order of the queue */
+    unsigned item_count, busy;
+    int64_t last_id; /* the highest id taken from the queue */
+    int64_t asked;   /* fleet.position when the queue was asked last; -1: never */
+    bool drained;    /* it had nothing behind last_id then */
+    bool failed;
+};
+
+struct bad_read {
+    const struct target *target;
+    char *key;
+};
+
+struct fleet {
+    struct target targets[FLEET_TARGETS_MAX];
+    struct lane lanes[FLEET_TARGETS_MAX];
+    size_t count;
+    unsigned quorum;
+    struct state *state;
+    char *spool_dir;
+    uint64_t spool_max;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    uint64_t spooled; /* bytes in the spool */
+    int64_t position;
+    bool started, stopping;
+    fleet_refused_fn *refused;
+    void *refused_arg;
+    struct bad_read bad[FLEET_BAD_MAX];
+    size_t bad_count;
+};
+
+char *spool_path(const struct fleet *f, const char *key); /* free it */
+/* Drops the spool file when no target waits for it, or when `quorum_is_enough`
+ * and W targets have it. Without the lock. */
+void spool_release(struct fleet *f, const char *key, bool quorum_is_enough);
+void spool_scan(struct fleet *f); /* at the start: leftovers go, sizes are added up */
+void spool_tidy(struct fleet *f); /* at the end: what W targets hold goes */
+
+void lane_start(struct fleet *f, struct lane *l);
+void lane_stop(struct lane *l);
+
+#endif

@@ -1,0 +1,275 @@
+#include "base/log.h"
+#include "base/text.h"
+#include "codec/record.h"
+
+#include "impl.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum record_tag { TAG_TARGET = 1, TAG_SNAPSHOT = 2, TAG_TIME = 3, TAG_REASON = 4 };
+
+#define MANY_PACKS 64 /* more are looked for by one listing instead of one by one */
+
+/* The highest number of this host that is known anywhere: what we remember,
+ * and what the targets list. */
+static int
+highest_listed(void *arg, const struct object_info *o, struct err *e)
+{
+    struct repo *r = arg;
+    struct chain_name n;
+
+    (void)e;
+    if (chain_name(&n, o->key) && n.seq >= r->next_seq) {
+        r->next_seq = n.seq + 1;
+        if (strcmp(n.kind, "snap") == 0)
+            memcpy(r->last_snapshot, n.sha256, 32);
+    }
+    return 0;
+}
+
+static int
+find_sequence(struct repo *r, struct err *e)
+{
+    AUTOBUF struct buf kept = BUF(64);
+
+    if (r->next_seq > 0)
+        return 0;
+    if (state_get(r->state, "sequence", &kept, e) < 0)
+        return -1;
+    if (kept.len == 40) {
+        r->next_seq = get_u64(kept.ptr) + 1;
+        memcpy(r->last_snapshot, kept.ptr + 8, 32);
+    }
+    if (r->next_seq == 0)
+        r->next_seq = 1;
+    AUTOFREE char *snaps = mem_printf("snap/%s/", r->host_tag);
+    AUTOFREE char *gones = mem_printf("gone/%s/", r->host_tag);
+    for (size_t i = 0; i < fleet_count(r->fleet); i++) {
+        struct target *t = fleet_target(r->fleet, i);
+        struct err away = { 0 };
+        if (target_is_up(r->fleet, t)
+            && (storage_list(t->store, snaps, highest_listed, r, &away) < 0
+                || storage_list(t->store, gones, highest_listed, r, &away) < 0))
+            fleet_fail(r->fleet, t, &away);
+    }
+    return 0;
+}
+
+static int
+remember_sequence(struct repo *r, const struct snapshot *s, struct err *e)
+{
+    uint8_t kept[40];
+
+    put_u64(kept, s->seq);
+    memcpy(kept + 8, s->id, 32);
+    r->next_seq = s->seq + 1;
+    memcpy(r->last_snapshot, s->id, 32);
+    return state_put(r->state, "sequence", slice_of(kept, sizeof kept), e);
+}
+
+int
+repo_store_snapshot(struct repo *r, const struct session *session, struct snapshot *s,
+                    struct slice packs, char key[CHAIN_KEY_LEN + 1], struct err *e)
+{
+    AUTOBUF struct buf object = BUF(SNAPSHOT_MAX);
+    struct chain_name name = { .kind = "snap" };
+
+    assert(r->enrolled);
+    if (find_sequence(r, e) < 0)
+        return -1;
+    s->seq = r->next_seq;
+    mem_free(s->host);
+    s->host = mem_strdup(r->host_name);
+    memcpy(s->host_id, r->host_id, ID_LEN);
+    memcpy(s->previous, r->last_snapshot, 32);
+    memcpy(s->conf_head, r->conf_head, 32);
+    snapshot_format(r->keys, session, s, r->host_seed, &object);
+    memcpy(name.host, r->host_tag, sizeof name.host);
+    name.seq = s->seq;
+    memcpy(name.sha256, s->id, 32);
+    chain_key(key, &name);
+    if (remember_sequence(r, s, e) < 0)
+        return -1;
+    for (size_t i = 0; i < fleet_count(r->fleet); i++)
+        if (state_commit_add(r->state, key, fleet_target(r->fleet, i)->name, packs, e) < 0)
+            return -1;
+    return fleet_put(r->fleet, key, RANK_SNAP, buf_slice(&object), e);
+}
+
+/* Presence of packs: found[i] for the i-th of the sorted names. */
+struct presence {
+    struct slice names; /* sorted, 32 bytes each */
+    bool *found;
+};
+
+static int
+by_name(const void *a, const void *b)
+{
+    return memcmp(a, b, 32);
+}
+
+static int
+pack_listed(void *arg, const struct object_info *o, struct err *e)
+{
+    struct presence *p = arg;
+    uint8_t name[32];
+
+    (void)e;
+    if (!pack_name(name, o->key))
+        return 0;
+    const uint8_t *hit = bsearch(name, p->names.ptr, p->names.len / 32, 32, by_name);
+    if (hit)
+        p->found[(size_t)(hit - p->names.ptr) / 32] = true;
+    return 0;
+}
+
+static int
+look_for_packs(struct target *t, struct presence *p, struct err *e)
+{
+    size_t n = p->names.len / 32;
+
+    if (n > MANY_PACKS)
+        return storage_list(t->store, "pack/", pack_listed, p, e);
+    for (size_t i = 0; i < n; i++) {
+        char key[PACK_KEY_LEN + 1];
+        struct object_info info;
+        struct err one = { 0 };
+        pack_key(key, p->names.ptr + 32 * i);
+        p->found[i] = storage_head(t->store, key, &info, &one) == 0;
+        if (!p->found[i] && one.kind != ERR_NOT_FOUND) {
+            *e = one;
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* done/ or gone/ about a snapshot on a target, signed by this host. */
+static int
+put_record(struct repo *r, struct target *t, enum object_type type,
+           const char *snapshot_key, const char *reason, struct err *e)
+{
+    struct header h = { .type = type, .group = r->keys->group };
+    AUTOBUF struct buf object = BUF(4096);
+    struct chain_name name;
+    char key[CHAIN_KEY_LEN + 1];
+
+    if (!chain_name(&name, snapshot_key))
+        return err_set(e, ERR_CORRUPT, 0, "%s is no snapshot", snapshot_key);
+    memcpy(h.repo, r->keys->repo_id, ID_LEN);
+    header_put(&object, &h);
+    record_put(&object, TAG_TARGET, slice_of(t->id, ID_LEN));
+    record_put_str(&object, TAG_SNAPSHOT, snapshot_key);
+    record_put_u64(&object, TAG_TIME, (uint64_t)clock_now().s);
+    record_put_str(&object, TAG_REASON, reason);
+    signed_end(&object, type, r->host_id, r->host_seed);
+    struct body body = body_of(buf_slice(&object));
+    memcpy(name.kind, type == OBJECT_DONE ? "done" : "gone", sizeof name.kind);
+    memcpy(name.sha256, body.sha256, 32);
+    chain_key(key, &name);
+    return storage_put(t->store, key, &body, 0, e);
+}
+
+int
+repo_void(struct repo *r, struct target *t, const char *snapshot_key, struct err *e)
+{
+    return put_record(r, t, OBJECT_GONE, snapshot_key, "void", e);
+}
+
+/* Step d: gc/ first, then presence; the names of what is gone go to `missing`. */
+static int
+find_missing(struct repo *r, struct target *t, size_t index, struct slice packs,
+             struct buf *missing, struct err *e)
+{
+    size_t n = packs.len / 32;
+    AUTOFREE bool *found = mem_zalloc(n * sizeof *found);
+    AUTOBUF struct buf sorted = BUF(packs.len);
+
+    if (n == 0)
+        return 0;
+    buf_put_slice(&sorted, packs);
+    qsort(sorted.ptr, n, 32, by_name);
+    struct presence p = { buf_slice(&sorted), found };
+    if (repo_load_gc(r, t, index, e) < 0 || look_for_packs(t, &p, e) < 0)
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        char key[PACK_KEY_LEN + 1];
+        pack_key(key, sorted.ptr + 32 * i);
+        if (!found[i] || repo_refused(r, t, key))
+            buf_put(missing, sorted.ptr + 32 * i, 32);
+    }
+    return 0;
+}
+
+struct verdict {
+    struct repo *repo;
+    struct target *target;
+    const char *snapshot_key;
+    bool gone;
+};
+
+static int
+gone_listed(void *arg, const struct object_info *o, struct err *e)
+{
+    struct verdict *v = arg;
+    AUTOBUF struct buf object = BUF(8192);
+    uint8_t signer[ID_LEN];
+    struct header h;
+    struct slice body;
+
+    if (o->size > 8192)
+        return 0;
+    if (repo_get_small(v->repo, v->target, o->key, &object, e) < 0
+        || signed_open(buf_slice(&object), OBJECT_GONE, v->repo->keys->repo_id,
+                       repo_signer, v->repo, &h, signer, &body, e) < 0)
+        return err_in(e, "target %s: %s", v->target->name, o->key);
+    if (slice_equal(record_get(body, TAG_SNAPSHOT), slice_str(v->snapshot_key)))
+        v->gone = true;
+    return 0;
+}
+
+int
+repo_commit(struct repo *r, struct target *t, size_t index, const char *snapshot_key,
+            struct slice packs, struct buf *missing, struct err *e)
+{
+    struct verdict v = { r, t, snapshot_key, false };
+    struct object_info info;
+    struct chain_name name;
+    int64_t now = 0;
+
+    if (!chain_name(&name, snapshot_key))
+        return err_set(e, ERR_CORRUPT, 0, "%s is no snapshot", snapshot_key);
+    AUTOFREE char *gones = mem_printf("gone/%s/%010llu-", name.host,
+                                      (unsigned long long)name.seq);
+    if (storage_head(t->store, snapshot_key, &info, e) < 0
+        || storage_now(t->store, &now, e) < 0)
+        return err_in(e, "target %s", t->name);
+    if (info.mtime_s && now - info.mtime_s > 3 * 86400) {
+        log_warn("%s has waited on target %s for over three days: it is not completed "
+                 "there any more; back up again", snapshot_key, t->name);
+        return state_commit_done(r->state, snapshot_key, t->name, e);
+    }
+    size_t before = missing->len;
+    if (find_missing(r, t, index, packs, missing, e) < 0)
+        return err_in(e, "target %s", t->name);
+    if (missing->len > before)
+        return 0;
+    if (put_record(r, t, OBJECT_DONE, snapshot_key, NULL, e) < 0
+        || repo_load_gc(r, t, index, e) < 0
+        || storage_list(t->store, gones, gone_listed, &v, e) < 0)
+        return err_in(e, "target %s", t->name);
+    for (size_t i = 0; i + 32 <= packs.len; i += 32) {
+        char key[PACK_KEY_LEN + 1];
+        pack_key(key, packs.ptr + i);
+        if (repo_refused(r, t, key))
+            buf_put(missing, packs.ptr + i, 32);
+    }
+    if (v.gone)
+        return err_set(e, ERR_FORGED, 0, "target %s: %s was voided while it was being "
+                       "committed", t->name, snapshot_key);
+    if (missing->len > before)
+        return 0;
+    return state_commit_done(r->state, snapshot_key, t->name, e) < 0 ? -1 : 1;
+}

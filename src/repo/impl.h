@@ -1,0 +1,110 @@
+/* What the files of repo/ share about an open repository. */
+#ifndef REPO_IMPL_H
+#define REPO_IMPL_H
+
+#include "repo/repo.h"
+
+#include "signed.h"
+
+#include <pthread.h>
+
+#define HOSTS_MAX 1024
+#define CONF_RECORDS_MAX 10000
+#define CONF_OBJECT_MAX 65536
+#define SMALL_OBJECT_MAX ((size_t)4 << 20)
+#define OPENED_KEYS 32
+#define SPAN_LEN ((size_t)512 << 10)
+#define SPANS 2
+
+struct host {
+    uint8_t id[ID_LEN], pub[KEY_LEN];
+    char name[65];
+    bool revoked;
+};
+
+struct opened_key {
+    uint32_t number;
+    bool used;
+    struct hmac_key prk;
+    enum suite suite;
+};
+
+/* A piece of a metadata pack, read ahead. */
+struct span {
+    uint32_t pack;
+    uint64_t offset;
+    struct buf bytes;
+};
+
+/* What one target's listings said. */
+struct listed {
+    uint8_t *packs;     /* a bit per pack of the local index */
+    uint32_t pack_count;
+    uint8_t (*condemned)[32]; /* sorted names, from gc/ */
+    size_t condemned_count, condemned_cap;
+};
+
+struct repo {
+    const struct conf *conf;
+    char *dir;
+    bool temporary, write, index_temporary;
+    int lock_fd, index_lock_fd;
+    int level;
+    struct state *state;
+    struct fleet *fleet;
+    struct keys *keys;
+    struct index *index;
+    char *index_dir;
+    struct random random;
+    /* This host. */
+    bool enrolled;
+    uint8_t host_id[ID_LEN], *host_seed; /* locked memory */
+    char host_tag[17], host_name[65];
+    uint64_t next_seq;
+    uint8_t last_snapshot[32];
+    /* The chain of configuration records. */
+    struct host *hosts;
+    size_t host_count;
+    int64_t conf_seq; /* of the newest; -1: none */
+    uint8_t conf_head[32];
+    /* Listings. */
+    struct listed listed[FLEET_TARGETS_MAX];
+    uint8_t *usable; /* a bit per pack below usable_count; NULL: all are */
+    uint32_t usable_count;
+    pthread_mutex_t gc_lock;
+    unsigned pending_packs; /* made in this run, in no index segment yet */
+    size_t pending_bytes;
+    /* Loading. */
+    pthread_mutex_t load_lock;
+    struct opened_key *opened; /* OPENED_KEYS, locked memory */
+    unsigned opened_next;
+    pthread_mutex_t span_lock; /* taken before load_lock */
+    struct chunk_tools tools;  /* under span_lock, as the spans */
+    struct span spans[SPANS];
+    unsigned span_next;
+};
+
+/* unlock.c */
+MUST_USE int repo_unlock(struct repo *r, struct err *e);
+
+/* probe.c: who among the targets is ours. */
+MUST_USE int repo_probe(struct repo *r, struct err *e);
+void repo_header_object(const struct keys *k, const uint8_t target_id[ID_LEN],
+                        struct buf *out);
+
+/* chain.c: configuration records and hosts. */
+MUST_USE int repo_load_conf(struct repo *r, struct err *e);
+MUST_USE int repo_load_host(struct repo *r, struct err *e); /* enrolls it if it may */
+bool repo_signer(void *arg, const uint8_t signer[ID_LEN], uint8_t pub[KEY_LEN]);
+/* The record that makes this host known. */
+MUST_USE int conf_enroll(struct repo *r, struct buf *object, char key[81],
+                         struct err *e);
+void host_new(struct repo *r);
+MUST_USE int host_store(struct repo *r, struct err *e);
+
+/* Reads a small object whose name carries its hash, from the cache or any
+ * target (`from` NULL) and checks the hash. */
+MUST_USE int repo_get_small(struct repo *r, struct target *from, const char *key,
+                            struct buf *out, struct err *e);
+
+#endif

@@ -1,0 +1,203 @@
+#include "base/log.h"
+
+#include "impl.h"
+
+#include <string.h>
+
+/* The opened session key number `n`, from a small cache. */
+static int
+opened_key(struct repo *r, uint32_t n, struct hmac_key *prk, enum suite *suite,
+           struct err *e)
+{
+    struct chunk_key key;
+
+    pthread_mutex_lock(&r->load_lock);
+    for (unsigned i = 0; i < OPENED_KEYS; i++)
+        if (r->opened[i].used && r->opened[i].number == n) {
+            *prk = r->opened[i].prk;
+            *suite = r->opened[i].suite;
+            pthread_mutex_unlock(&r->load_lock);
+            return 0;
+        }
+    pthread_mutex_unlock(&r->load_lock);
+    if (index_key(r->index, n, &key, e) < 0 || chunk_key_open(r->keys, &key, prk, e) < 0)
+        return -1;
+    *suite = key.suite;
+    pthread_mutex_lock(&r->load_lock);
+    struct opened_key *o = &r->opened[r->opened_next++ % OPENED_KEYS];
+    *o = (struct opened_key){ n, true, *prk, key.suite };
+    pthread_mutex_unlock(&r->load_lock);
+    return 0;
+}
+
+int
+repo_open_chunk(struct repo *r, struct chunk_tools *t, const struct chunk_id *id,
+                const struct location *at, struct slice sealed, uint8_t *out,
+                struct err *e)
+{
+    struct chunk_record rec = { .id = *id, .counter = at->counter, .offset = at->offset,
+                                .stored = at->stored, .raw = at->raw,
+                                .encoding = at->encoding, .kind = at->kind };
+    struct hmac_key prk;
+    enum suite suite;
+
+    if (opened_key(r, at->key, &prk, &suite, e) < 0)
+        return -1;
+    int rc = chunk_open(t, r->keys, suite, &prk, &rec, sealed, out, e);
+    crypto_wipe(&prk, sizeof prk);
+    return rc;
+}
+
+struct wanted {
+    struct repo *repo;
+    struct chunk_tools *tools;
+    const struct chunk_id *id;
+    const struct location *at;
+    uint8_t *out;
+};
+
+static int
+check_chunk(void *arg, struct slice data, struct err *e)
+{
+    struct wanted *w = arg;
+
+    return repo_open_chunk(w->repo, w->tools, w->id, w->at, data, w->out, e);
+}
+
+int
+repo_load_chunk(struct repo *r, struct chunk_tools *t, struct target *from,
+                const struct chunk_id *id, const struct location *at, uint8_t *out,
+                struct err *e)
+{
+    struct wanted w = { r, t, id, at, out };
+    AUTOBUF struct buf sealed = BUF(CHUNK_STORED_MAX);
+    char key[PACK_KEY_LEN + 1];
+    uint8_t name[32];
+    uint64_t size;
+
+    if (!index_pack(r->index, at->pack, name, &size))
+        return err_set(e, ERR_NOT_FOUND, 0, "a chunk lies in a pack that was never sent");
+    pack_key(key, name);
+    struct range range = { .key = key, .offset = at->offset, .len = at->stored };
+    return fleet_get(r->fleet, from, &range, check_chunk, &w, &sealed, e);
+}
+
+/* Metadata is read with what follows it, since that is wanted next. */
+static struct span *
+find_span(struct repo *r, const struct location *at)
+{
+    for (size_t i = 0; i < SPANS; i++) {
+        struct span *s = &r->spans[i];
+        if (s->bytes.len && s->pack == at->pack && at->offset >= s->offset
+            && (uint64_t)at->offset + at->stored <= s->offset + s->bytes.len)
+            return s;
+    }
+    return NULL;
+}
+
+static struct span *
+read_span(struct repo *r, const struct location *at)
+{
+    struct span *s = &r->spans[r->span_next++ % SPANS];
+    char key[PACK_KEY_LEN + 1];
+    uint8_t name[32];
+    uint64_t size;
+    struct err ignored = { 0 };
+
+    buf_clear(&s->bytes);
+    if (!index_pack(r->index, at->pack, name, &size) || at->offset >= size)
+        return NULL;
+    pack_key(key, name);
+    uint64_t len = at->stored > SPAN_LEN ? at->stored : SPAN_LEN;
+    if (len > size - at->offset)
+        len = size - at->offset;
+    struct range range = { .key = key, .offset = at->offset, .len = len };
+    if (len < at->stored
+        || fleet_get(r->fleet, NULL, &range, NULL, NULL, &s->bytes, &ignored) < 0)
+        return NULL;
+    s->pack = at->pack;
+    s->offset = at->offset;
+    return s;
+}
+
+/* From the span, or exactly and from whichever target has a good copy. */
+static int
+load_remote(struct repo *r, const struct chunk_id *id, const struct location *at,
+            uint8_t *out, struct err *e)
+{
+    struct err bad = { 0 };
+    int rc = -1;
+
+    pthread_mutex_lock(&r->span_lock);
+    struct span *s = find_span(r, at);
+    if (!s)
+        s = read_span(r, at);
+    if (s) {
+        struct slice sealed = slice_sub(buf_slice(&s->bytes),
+                                        (size_t)(at->offset - s->offset), at->stored);
+        rc = repo_open_chunk(r, &r->tools, id, at, sealed, out, &bad);
+        if (rc < 0)
+            buf_clear(&s->bytes);
+    }
+    if (rc < 0)
+        rc = repo_load_chunk(r, &r->tools, NULL, id, at, out, e);
+    pthread_mutex_unlock(&r->span_lock);
+    return rc;
+}
+
+/* Cached nodes are locked under the cache key, with their id as nonce. */
+static bool
+from_cache(struct repo *r, enum chunk_kind kind, const struct chunk_id *id,
+           struct buf *out)
+{
+    AUTOBUF struct buf locked = BUF(CHUNK_RAW_MAX + 64);
+    struct err ignored = { 0 };
+    struct chunk_id have;
+    size_t before = out->len;
+
+    if (!cache_get(r->state, slice_of(id->bytes, 32), &locked)
+        || locked.len > out->max - out->len + NONCE_LEN + TAG_LEN
+        || crypto_unlock(out, r->keys->cache_key, slice_of(id->bytes, 32),
+                         buf_slice(&locked), &ignored) < 0)
+        return false;
+    keys_chunk_id(r->keys, (uint8_t)kind,
+                  slice_of(out->ptr + before, out->len - before), &have);
+    if (chunk_id_equal(&have, id))
+        return true;
+    out->len = before;
+    return false;
+}
+
+void
+repo_cache_node(struct repo *r, const struct chunk_id *id, struct slice plain)
+{
+    AUTOBUF struct buf locked = BUF(plain.len + NONCE_LEN + TAG_LEN);
+
+    crypto_lock(&locked, r->keys->cache_key, id->bytes, slice_of(id->bytes, 32), plain);
+    cache_put(r->state, slice_of(id->bytes, 32), buf_slice(&locked));
+}
+
+int
+repo_load_node(void *arg, enum chunk_kind kind, const struct chunk_id *id,
+               struct buf *out, struct err *e)
+{
+    struct repo *r = arg;
+    struct location at;
+
+    if (from_cache(r, kind, id, out))
+        return 0;
+    int rc = index_find(r->index, id, NULL, NULL, &at, e);
+    if (rc < 0)
+        return -1;
+    if (rc == 0)
+        return err_set(e, ERR_CORRUPT, 0, "a chunk of metadata is in no index");
+    if (at.kind != kind || at.raw > out->max - out->len)
+        return err_set(e, ERR_CORRUPT, 0, "a chunk of metadata is of another kind");
+    uint8_t *to = buf_room(out, at.raw);
+    if (load_remote(r, id, &at, to, e) < 0)
+        return -1;
+    out->len += at.raw;
+    if (!r->temporary)
+        repo_cache_node(r, id, slice_of(to, at.raw));
+    return 0;
+}

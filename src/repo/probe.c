@@ -1,0 +1,99 @@
+#include "base/log.h"
+#include "base/text.h"
+#include "codec/record.h"
+
+#include "impl.h"
+
+#include <string.h>
+
+/* The header object drt.repo: signed by root, so that only the owner of the
+ * repository can make a place one of its targets. */
+enum tag { TAG_TARGET = 1, TAG_CREATED = 2 };
+
+#define REPO_OBJECT_MAX 4096
+
+void
+repo_header_object(const struct keys *k, const uint8_t target_id[ID_LEN],
+                   struct buf *out)
+{
+    struct header h = { .type = OBJECT_REPO };
+
+    memcpy(h.repo, k->repo_id, ID_LEN);
+    header_put(out, &h);
+    record_put(out, TAG_TARGET, slice_of(target_id, ID_LEN));
+    record_put_u64(out, TAG_CREATED, (uint64_t)clock_now().s);
+    signed_end(out, OBJECT_REPO, signer_root, k->root_seed);
+}
+
+static int
+check_header(struct repo *r, struct target *t, struct slice object, struct err *e)
+{
+    uint8_t signer[ID_LEN], known[ID_LEN];
+    AUTOBUF struct buf kept = BUF(64);
+    struct header h;
+    struct slice body;
+    AUTOFREE char *name = mem_printf("target/%s", t->name);
+
+    if (signed_open(object, OBJECT_REPO, r->keys->repo_id, repo_signer, r, &h, signer,
+                    &body, e) < 0)
+        return -1;
+    if (memcmp(signer, signer_root, ID_LEN) != 0
+        || !record_copy(body, TAG_TARGET, t->id, ID_LEN))
+        return err_set(e, ERR_FORGED, 0, "the repository header is malformed");
+    if (state_get(r->state, name, &kept, e) < 0)
+        return -1;
+    if (kept.len == ID_LEN) {
+        memcpy(known, kept.ptr, ID_LEN);
+        if (memcmp(known, t->id, ID_LEN) != 0)
+            return err_set(e, ERR_FORGED, 0,
+                           "the place answers as another target of this repository than "
+                           "it did before; check the URL and the mounts");
+        return 0;
+    }
+    return state_put(r->state, name, slice_of(t->id, ID_LEN), e);
+}
+
+static void
+probe(void *arg, struct target *t, size_t index)
+{
+    struct repo *r = arg;
+    AUTOBUF struct buf object = BUF(REPO_OBJECT_MAX);
+    struct range range = { .key = "drt.repo" };
+    struct err e = { 0 };
+
+    (void)index;
+    if (storage_get(t->store, &range, &object, &e) < 0) {
+        if (e.kind == ERR_NOT_FOUND) {
+            err_set(&e, ERR_UNAVAIL, 0,
+                    "it holds no repository, although this one exists: an unmounted "
+                    "disk or a new bucket? `drtool init --add %s` makes it a target",
+                    t->name);
+            fleet_set_state(r->fleet, t, TARGET_EMPTY, &e);
+        } else {
+            fleet_fail(r->fleet, t, &e);
+        }
+        return;
+    }
+    if (check_header(r, t, buf_slice(&object), &e) < 0) {
+        fleet_set_state(r->fleet, t, TARGET_FOREIGN, &e);
+        return;
+    }
+    fleet_set_state(r->fleet, t, TARGET_UP, NULL);
+}
+
+int
+repo_probe(struct repo *r, struct err *e)
+{
+    struct target *newer = NULL;
+
+    fleet_each(r->fleet, true, probe, r);
+    for (size_t i = 0; i < fleet_count(r->fleet); i++) {
+        struct target *t = fleet_target(r->fleet, i);
+        if (t->state == TARGET_FOREIGN && t->why.kind == ERR_UNSUPPORTED)
+            newer = t;
+    }
+    if (!newer)
+        return 0;
+    *e = newer->why; /* of a newer version: not ours to touch anywhere */
+    return err_in(e, "target %s", newer->name);
+}

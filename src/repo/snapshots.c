@@ -1,0 +1,317 @@
+#include "base/log.h"
+#include "base/text.h"
+#include "codec/record.h"
+
+#include "impl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void
+snapshot_list_release(struct snapshot_list *l)
+{
+    for (size_t i = 0; i < l->count; i++)
+        snapshot_release(&l->rows[i].info);
+    mem_free(l->rows);
+    *l = (struct snapshot_list){ 0 };
+}
+
+/* One target's chain objects: snap, done, gone. */
+struct listing {
+    struct repo *repo;
+    struct target *target;
+    size_t index;
+    struct snapshot_list *out;
+    int rc; /* of the record that was read last */
+};
+
+static struct snapshot_row *
+row_of(struct snapshot_list *l, const char *key)
+{
+    struct chain_name n;
+
+    for (size_t i = l->count; i > 0; i--)
+        if (strcmp(l->rows[i - 1].key, key) == 0)
+            return &l->rows[i - 1];
+    if (!chain_name(&n, key) || strcmp(n.kind, "snap") != 0)
+        return NULL;
+    l->rows = mem_grow(l->rows, &l->cap, l->count + 1, sizeof *l->rows);
+    struct snapshot_row *row = &l->rows[l->count++];
+    *row = (struct snapshot_row){ .name = n };
+    snprintf(row->key, sizeof row->key, "%s", key);
+    return row;
+}
+
+static int
+snap_listed(void *arg, const struct object_info *o, struct err *e)
+{
+    struct listing *l = arg;
+    struct snapshot_row *row = row_of(l->out, o->key);
+
+    (void)e;
+    if (row && o->size <= SNAPSHOT_MAX)
+        row->snap |= 1u << l->index;
+    return 0;
+}
+
+/* done/ and gone/: a record of (target 1, snapshot key 2), signed by a host;
+ * gone/ by maintenance as well. */
+enum record_tag { TAG_TARGET = 1, TAG_SNAPSHOT = 2, TAG_TIME = 3, TAG_REASON = 4 };
+
+static int
+open_record(struct repo *r, struct target *t, const char *key, enum object_type type,
+            char snapshot[CHAIN_KEY_LEN + 1], struct err *e)
+{
+    AUTOBUF struct buf object = BUF(8192);
+    uint8_t signer[ID_LEN], target[ID_LEN];
+    struct header h;
+    struct slice body;
+
+    if (repo_get_small(r, t, key, &object, e) < 0
+        || signed_open(buf_slice(&object), type, r->keys->repo_id, repo_signer, r, &h,
+                       signer, &body, e) < 0)
+        return -1;
+    struct slice name = record_get(body, TAG_SNAPSHOT);
+    if (!record_copy(body, TAG_TARGET, target, ID_LEN)
+        || memcmp(target, t->id, ID_LEN) != 0 || name.len > CHAIN_KEY_LEN)
+        return err_set(e, ERR_FORGED, 0, "it is a record of another target");
+    memcpy(snapshot, name.ptr, name.len);
+    snapshot[name.len] = 0;
+    return 0;
+}
+
+static int
+record_listed(struct listing *l, const struct object_info *o, enum object_type type,
+              struct err *e)
+{
+    char snapshot[CHAIN_KEY_LEN + 1];
+    struct err bad = { 0 };
+
+    if (o->size > 8192)
+        return 0;
+    if (open_record(l->repo, l->target, o->key, type, snapshot, &bad) < 0) {
+        if (bad.kind != ERR_CORRUPT && bad.kind != ERR_FORGED && bad.kind != ERR_NOT_FOUND) {
+            *e = bad;
+            return -1;
+        }
+        log_warn("target %s: %s is not believed: %s", l->target->name, o->key,
+                 err_text(&bad));
+        return 0;
+    }
+    struct snapshot_row *row = row_of(l->out, snapshot);
+    if (row && type == OBJECT_DONE)
+        row->done |= 1u << l->index;
+    if (row && type == OBJECT_GONE)
+        row->gone |= 1u << l->index;
+    return 0;
+}
+
+static int
+done_listed(void *arg, const struct object_info *o, struct err *e)
+{
+    return record_listed(arg, o, OBJECT_DONE, e);
+}
+
+static int
+gone_listed(void *arg, const struct object_info *o, struct err *e)
+{
+    return record_listed(arg, o, OBJECT_GONE, e);
+}
+
+/* The highest sequence number that a target shows of each host must not fall. */
+static void
+check_marks(struct repo *r, struct snapshot_list *l, struct target *t, size_t index)
+{
+    for (size_t i = 0; i < r->host_count; i++) {
+        char tag[17];
+        uint64_t known = 0, best = 0;
+        const char *best_key = NULL;
+        struct err e = { 0 };
+        keys_host_tag(r->keys, r->hosts[i].id, tag);
+        for (size_t j = 0; j < l->count; j++) {
+            const struct snapshot_row *row = &l->rows[j];
+            if (((row->snap | row->gone) >> index & 1)
+                && strcmp(row->name.host, tag) == 0 && row->name.seq >= best) {
+                best = row->name.seq;
+                best_key = row->key;
+            }
+        }
+        if (state_mark_get(r->state, t->name, tag, &known, NULL, &e) == 1 && best < known)
+            log_warn("target %s shows snapshots of host %s up to number %llu, but this "
+                     "host has seen %llu there: rolled back?", t->name, r->hosts[i].name,
+                     (unsigned long long)best, (unsigned long long)known);
+        else if (best_key && best > known
+                 && state_mark_put(r->state, t->name, tag, best, best_key, &e) < 0)
+            log_info("%s", err_text(&e));
+    }
+}
+
+static int
+load_row(struct repo *r, struct snapshot_row *row, struct err *e)
+{
+    struct err one = { 0 };
+
+    for (size_t i = 0; i < fleet_count(r->fleet); i++) {
+        AUTOBUF struct buf object = BUF(SNAPSHOT_MAX);
+        struct target *t = fleet_target(r->fleet, i);
+        uint8_t signer[ID_LEN];
+        struct header h;
+        struct slice body;
+        if (!(row->snap >> i & 1) || !target_is_up(r->fleet, t))
+            continue;
+        if (repo_get_small(r, t, row->key, &object, &one) == 0
+            && signed_open(buf_slice(&object), OBJECT_SNAP, r->keys->repo_id, repo_signer,
+                           r, &h, signer, &body, &one) == 0
+            && snapshot_parse(r->keys, slice_sub(buf_slice(&object), 0, HEADER_LEN), body,
+                              &row->info, &one) == 0) {
+            char tag[17];
+            keys_host_tag(r->keys, row->info.host_id, tag);
+            if (memcmp(signer, row->info.host_id, ID_LEN) != 0
+                || strcmp(tag, row->name.host) != 0 || row->info.seq != row->name.seq) {
+                *e = (struct err){ 0 };
+                return err_set(e, ERR_FORGED, 0, "its name, its body and its signature "
+                                                 "do not belong together");
+            }
+            memcpy(row->info.id, row->name.sha256, 32);
+            memcpy(row->info.host_tag, tag, sizeof tag);
+            row->loaded = true;
+            return 0;
+        }
+        snapshot_release(&row->info);
+    }
+    if (one.kind == ERR_NONE)
+        return err_set(e, ERR_UNAVAIL, 0, "no target that has it answers");
+    *e = one;
+    return -1;
+}
+
+static int
+by_age(const void *a, const void *b)
+{
+    const struct snapshot_row *x = a, *y = b;
+
+    if (x->info.started.s != y->info.started.s)
+        return x->info.started.s < y->info.started.s ? -1 : 1;
+    int host = strcmp(x->name.host, y->name.host);
+    return host ? host : (x->name.seq > y->name.seq) - (x->name.seq < y->name.seq);
+}
+
+int
+repo_snapshots(struct repo *r, struct snapshot_list *out, struct err *e)
+{
+    struct err last = { 0 };
+    size_t kept = 0;
+
+    for (size_t i = 0; i < fleet_count(r->fleet); i++) {
+        struct target *t = fleet_target(r->fleet, i);
+        struct listing l = { r, t, i, out, 0 };
+        if (!target_is_up(r->fleet, t))
+            continue;
+        if (storage_list(t->store, "snap/", snap_listed, &l, &last) < 0
+            || storage_list(t->store, "done/", done_listed, &l, &last) < 0
+            || storage_list(t->store, "gone/", gone_listed, &l, &last) < 0) {
+            fleet_fail(r->fleet, t, &last);
+            continue;
+        }
+        out->asked |= 1u << i;
+        check_marks(r, out, t, i);
+    }
+    if (out->asked == 0) {
+        *e = last;
+        return last.kind ? err_in(e, "listing snapshots: no target answers")
+                         : err_set(e, ERR_UNAVAIL, 0,
+                                   "listing snapshots: no target answers");
+    }
+    for (size_t i = 0; i < out->count; i++) {
+        struct snapshot_row *row = &out->rows[i];
+        struct err bad = { 0 };
+        if ((row->snap & ~row->gone) == 0)
+            continue;
+        if (load_row(r, row, &bad) < 0) {
+            log_warn("%s is left out: %s", row->key, err_text(&bad));
+            continue;
+        }
+        out->rows[kept++] = *row;
+    }
+    out->count = kept;
+    if (kept > 1)
+        qsort(out->rows, kept, sizeof *out->rows, by_age);
+    return 0;
+}
+
+bool
+snapshot_committed(const struct snapshot_row *row)
+{
+    return (row->snap & row->done & ~row->gone) != 0
+        && !(row->info.flags & SNAPSHOT_PARTIAL);
+}
+
+static bool
+is_hex(const char *s)
+{
+    size_t n = strspn(s, "0123456789abcdef");
+
+    return n >= 6 && n <= 64 && s[n] == 0;
+}
+
+static int
+find_by_id(const struct snapshot_list *l, const char *prefix, struct snapshot_row **out,
+           struct err *e)
+{
+    *out = NULL;
+    for (size_t i = 0; i < l->count; i++) {
+        char hex[65];
+        text_hex(hex, l->rows[i].info.id, 32);
+        if (strncmp(hex, prefix, strlen(prefix)) != 0)
+            continue;
+        if (*out)
+            return err_set(e, ERR_USAGE, 0, "several snapshots begin with %s", prefix);
+        *out = &l->rows[i];
+    }
+    return *out ? 0 : -1;
+}
+
+int
+repo_find_snapshot(const struct snapshot_list *l, const char *text,
+                   struct snapshot_row **out, struct err *e)
+{
+    const char *at = strrchr(text, '@');
+    AUTOFREE char *name = at ? mem_printf("%.*s", (int)(at - text), text)
+                             : mem_strdup(text);
+    char *colon = strchr(name, ':');
+    const char *source = colon ? colon + 1 : name;
+    int64_t until = INT64_MAX;
+    bool known = false;
+
+    if (at && strcmp(at + 1, "latest") != 0 && !text_time(at + 1, &until))
+        return err_set(e, ERR_USAGE, 0, "%s: \"%s\" is neither `latest` nor a time such "
+                       "as 2026-11-22T03:00", text, at + 1);
+    if (colon)
+        *colon = 0;
+    *out = NULL;
+    for (size_t i = 0; i < l->count; i++) {
+        struct snapshot_row *row = &l->rows[i];
+        if (strcmp(row->info.source, source) != 0
+            || (colon && strcmp(row->info.host, name) != 0))
+            continue;
+        known = true;
+        if (snapshot_committed(row) && row->info.started.s <= until)
+            *out = row;
+    }
+    if (*out)
+        return 0;
+    if (!at && !colon && is_hex(text)) {
+        struct err none = { 0 };
+        if (find_by_id(l, text, out, &none) == 0)
+            return 0;
+        if (none.kind != ERR_NONE) {
+            *e = none;
+            return -1;
+        }
+    }
+    return err_set(e, ERR_NOT_FOUND, 0,
+                   known ? "%s: no complete snapshot at or before that time"
+                         : "%s: there is no snapshot of that name; see `drtool snapshots`",
+                   text);
+}

@@ -1,0 +1,165 @@
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "conf/secret.h"
+
+#include "impl.h"
+
+#include <string.h>
+
+/* What the configuration offers to open slots with. */
+struct secret {
+    enum slot_kind kind;
+    uint8_t bytes[SECRET_MAX];
+    size_t len;
+};
+
+static int
+read_key_file(const char *path, struct secret *s, struct err *e)
+{
+    struct conf_secret ref = { .from = SECRET_FILE };
+    struct buf text = BUF(SECRET_MAX);
+
+    ref.value = mem_strdup(path);
+    int rc = secret_resolve(&ref, &text, e);
+    mem_free(ref.value);
+    if (rc == 0)
+        rc = key_file_parse(buf_slice(&text), s->bytes, e);
+    if (text.ptr)
+        crypto_wipe(text.ptr, text.cap);
+    buf_release(&text);
+    s->kind = SLOT_FILE;
+    s->len = KEY_FILE_SECRET;
+    return rc < 0 ? err_in(e, "key file %s", path) : 0;
+}
+
+/* A passphrase that is a recovery code, with its check characters, is one. */
+static int
+read_passphrase(const struct conf_secret *ref, struct secret *s, struct err *e)
+{
+    struct buf text = BUF(SECRET_MAX);
+    struct err not_a_code = { 0 };
+    int rc = secret_resolve(ref, &text, e);
+
+    if (rc == 0 && code_parse(buf_cstr(&text), s->bytes, &not_a_code) == 0) {
+        s->kind = SLOT_CODE;
+        s->len = CODE_SECRET;
+    } else if (rc == 0) {
+        s->kind = SLOT_PASSPHRASE;
+        s->len = text.len;
+        memcpy(s->bytes, text.ptr, text.len);
+    }
+    if (text.ptr)
+        crypto_wipe(text.ptr, text.cap);
+    buf_release(&text);
+    return rc < 0 ? err_in(e, "reading the passphrase") : 0;
+}
+
+static int
+read_secret(const struct conf *c, struct secret *s, struct err *e)
+{
+    if (c->key.file)
+        return read_key_file(c->key.file, s, e);
+    if (c->key.passphrase.from != SECRET_NONE)
+        return read_passphrase(&c->key.passphrase, s, e);
+    return err_set(e, ERR_USAGE, 0, "%s: `key` names neither a file nor a passphrase",
+                   c->path);
+}
+
+/* Tries one slot; keeps the keys in r->keys. 1 opened, 0 not, -1. */
+static int
+try_slot(struct repo *r, struct slice object, const struct secret *s, struct err *e)
+{
+    return slot_open(object, s->kind, slice_of(s->bytes, s->len), &r->keys, e);
+}
+
+/* Slots kept locally, as a record with a field per slot. */
+static int
+try_kept(struct repo *r, const struct secret *s, struct err *e)
+{
+    AUTOBUF struct buf kept = BUF(SLOT_MAX);
+
+    if (state_get(r->state, "slot", &kept, e) < 0)
+        return -1;
+    return kept.len ? try_slot(r, buf_slice(&kept), s, e) : 0;
+}
+
+struct search {
+    struct repo *repo;
+    const struct secret *secret;
+    struct target *target;
+    unsigned seen;
+    bool opened;
+};
+
+static int
+try_listed(void *arg, const struct object_info *o, struct err *e)
+{
+    struct search *s = arg;
+    AUTOBUF struct buf object = BUF(SLOT_MAX);
+    struct range range = { .key = o->key };
+    struct err one = { 0 };
+
+    if (s->opened || o->size > SLOT_MAX)
+        return 0;
+    s->seen++;
+    if (storage_get(s->target->store, &range, &object, &one) < 0) {
+        log_info("target %s: %s: %s", s->target->name, o->key, err_text(&one));
+        return 0;
+    }
+    int rc = try_slot(s->repo, buf_slice(&object), s->secret, &one);
+    if (rc < 0)
+        log_warn("target %s: %s: %s", s->target->name, o->key, err_text(&one));
+    if (rc == 1) {
+        s->opened = true;
+        return state_put(s->repo->state, "slot", buf_slice(&object), e);
+    }
+    return 0;
+}
+
+static int
+try_targets(struct repo *r, const struct secret *secret, struct err *e)
+{
+    struct search s = { .repo = r, .secret = secret };
+    struct err last = { 0 };
+    unsigned answered = 0;
+
+    for (size_t i = 0; i < fleet_count(r->fleet) && !s.opened; i++) {
+        s.target = fleet_target(r->fleet, i);
+        if (storage_list(s.target->store, "keys/", try_listed, &s, &last) == 0)
+            answered++;
+        else
+            fleet_fail(r->fleet, s.target, &last);
+    }
+    if (s.opened)
+        return 0;
+    if (s.seen > 0)
+        return err_set(e, ERR_DENIED, 0,
+                       "%s opens none of the %u key slots of this repository",
+                       secret->kind == SLOT_PASSPHRASE ? "the passphrase"
+                       : secret->kind == SLOT_CODE     ? "the recovery code"
+                                                       : "the key file", s.seen);
+    if (answered == 0) {
+        *e = last;
+        return err_in(e, "no target answers");
+    }
+    return err_set(e, ERR_NOT_FOUND, 0,
+                   "no target holds a repository; `drtool init` makes one");
+}
+
+int
+repo_unlock(struct repo *r, struct err *e)
+{
+    struct secret *s = crypto_alloc(sizeof *s);
+    int rc = read_secret(r->conf, s, e);
+
+    if (rc == 0) {
+        rc = try_kept(r, s, e);
+        if (rc == 0)
+            rc = try_targets(r, s, e);
+        else if (rc == 1)
+            rc = 0;
+    }
+    crypto_free(s);
+    return rc;
+}
