@@ -1,0 +1,132 @@
+# drtool. `make help` lists the targets. V=1 shows the commands, WERROR=1 makes
+# warnings errors, SAN=address,undefined or SAN=thread builds with sanitizers.
+CC = gcc
+SAN ?=
+comma := ,
+B := build/$(or $(subst $(comma),-,$(SAN)),release)
+SRC := $(sort $(wildcard src/*/*.c src/*/*/*.c))
+OBJ := $(SRC:%.c=$(B)/%.o)
+LIB_OBJ := $(filter-out $(B)/src/cli/main.o,$(OBJ))
+VERSION := 0.1.0
+RELEASED := November 24, 2026
+
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes \
+        -Wcast-qual -Wwrite-strings -Wvla -Wundef -Wduplicated-cond -Wduplicated-branches \
+        -Wlogical-op -Wredundant-decls -Wformat-signedness -Wpointer-arith
+HARDEN := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection \
+          -fcf-protection=full -ftrivial-auto-var-init=zero -fno-common -fPIE
+LINK := -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed
+REPRO := -ffile-prefix-map=$(CURDIR)=. -Wdate-time
+LIBS := -larchive -lzstd -lsodium -lcurl -lcrypto -lsqlite3 -lyaml -ljansson -lexpat -lpthread
+
+CFLAGS ?= -O2 -g
+ALL_CFLAGS := -std=gnu17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DDRTOOL_VERSION='"$(VERSION)"' \
+              -DDRTOOL_RELEASED='"$(RELEASED)"' \
+              -Iinclude -MMD -MP $(WARN) $(if $(WERROR),-Werror) $(REPRO) $(CFLAGS) \
+              $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer,$(HARDEN))
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+Q := $(if $(V),,@)
+
+# Unit tests: ground first, so that the first red one is the nearest to the cause.
+LAYERS := $(shell awk '!/^\#/ && $$1 != "lib"' src/LAYERS)
+ALL_TESTS := $(sort $(wildcard tests/*/test_*.c))
+IN_LAYERS := $(foreach f,$(LAYERS),$(filter tests/$(f)/%,$(ALL_TESTS)))
+TESTS := $(IN_LAYERS) $(filter-out $(IN_LAYERS),$(ALL_TESTS))
+TEST_BIN := $(TESTS:%.c=$(B)/%)
+SUPPORT_OBJ := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard tests/support/*.c)))
+HEADERS := $(sort $(wildcard include/*/*.h include/*/*/*.h))
+
+all: $(B)/drtool ## build the program
+
+$(B)/drtool: $(OBJ)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(ALL_CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(B)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) $(ALL_CFLAGS) $(if $(filter tests/%,$<),-Itests) -c -o $@ $<
+
+# An archive, so that a test takes only what it uses and links fast.
+$(B)/libdrtool.a: $(LIB_OBJ)
+	$(Q)rm -f $@ && ar rcD $@ $^ && ranlib -D $@
+
+$(B)/libsupport.a: $(SUPPORT_OBJ)
+	$(Q)mkdir -p $(@D) && rm -f $@ && ar rcD $@ $^ && ranlib -D $@
+
+$(TEST_BIN): $(B)/tests/%: $(B)/tests/%.o $(B)/libsupport.a $(B)/libdrtool.a
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(ALL_CFLAGS) $(LINK) $(LDFLAGS) -o $@ $< $(B)/libsupport.a \
+	    $(B)/libdrtool.a $(LIBS) -lcmocka
+
+-include $(OBJ:.o=.d) $(SUPPORT_OBJ:.o=.d) $(TESTS:%.c=$(B)/%.d)
+
+headers: $(HEADERS:%=$(B)/%.ok) ## each header compiles alone
+
+$(B)/%.h.ok: %.h Makefile
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -fsyntax-only -x c $< && touch $@
+
+tests: $(TEST_BIN) ## build the unit tests
+
+unit: $(TEST_BIN) ## run the unit tests alone (with SAN= under a sanitizer)
+	@B=$(B) SAN=$(SAN) tests/run-unit $(TEST_BIN)
+
+check: lint headers $(B)/drtool $(TEST_BIN) ## lint, headers, unit and contract tests; no network, no root
+	@B=$(B) SAN=$(SAN) tests/run-unit $(TEST_BIN)
+
+test: ## install what is missing, then everything with real servers; what CI runs
+	@tests/install-deps.sh build test
+	@MAKE="$(MAKE)" WERROR="$(WERROR)" tests/run-all
+
+long: $(B)/drtool ## the full counts of kills, damages and moments
+	@DRTOOL=$(abspath $(B)/drtool) DRTOOL_LONG=1 tests/e2e/run
+
+bench: $(B)/drtool ## drtool against its peers on the same files
+	@DRTOOL=$(abspath $(B)/drtool) tests/bench/run
+
+demo: ## install what is missing, then back up, lose a target, restore and drill
+	@tests/install-deps.sh build test
+	@$(MAKE) --no-print-directory all
+	@DRTOOL=$(abspath $(B)/drtool) examples/demo.sh
+
+lint: $(B)/drtool ## layers, banned calls, lengths, freshness of generated files
+	@DRTOOL=$(B)/drtool tests/lint/run
+
+format: ## put the sources into the house's form
+	clang-format --style=file:tests/lint/clang-format -i \
+	    $(SRC) $(HEADERS) $(sort $(wildcard src/*/*.h src/*/*/*.h tests/*/*.c tests/*/*.h))
+
+generate: $(B)/drtool ## make manual pages and completions from the tables
+	@DRTOOL=$(B)/drtool tests/lint/generate .
+
+cover: ## lines and branches that the unit tests reach, by file
+	@$(MAKE) --no-print-directory B=build/cover CFLAGS="-O0 -g --coverage" HARDEN= tests
+	@B=build/cover tests/run-cover $(TESTS)
+
+install: $(B)/drtool ## PREFIX and DESTDIR say where to
+	install -D -m 755 $(B)/drtool $(DESTDIR)$(PREFIX)/bin/drtool
+	for f in man/*.[1-9]; do \
+	    install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/man/man$${f##*.}/$${f##*/} || exit 1; \
+	done
+	install -D -m 644 completions/drtool.bash \
+	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions/drtool
+	install -D -m 644 completions/drtool.zsh \
+	    $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_drtool
+	install -D -m 644 completions/drtool.fish \
+	    $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/drtool.fish
+	for f in examples/*; do \
+	    install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/doc/drtool/$$f || exit 1; \
+	done
+
+clean: ## remove what was built
+	rm -rf build
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: all headers tests unit check test long bench demo lint format generate cover install clean help
+.SECONDARY:
+.DELETE_ON_ERROR:

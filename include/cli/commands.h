@@ -1,0 +1,21 @@
+/*
+ * commands: one const struct command a file cmd_NAME.c. To add one: write that
+ * file, declare it here, put it into the table of commands.c; help, manual and
+ * completions follow by `make generate`.
+ */
+#ifndef CLI_COMMANDS_H
+#define CLI_COMMANDS_H
+
+#include "cli/options.h"
+
+extern const struct command cmd_init;
+extern const struct command cmd_backup;
+extern const struct command cmd_snapshots;
+extern const struct command cmd_config_check;
+extern const struct command cmd_completion;
+extern const struct command cmd_help;
+extern const struct command cmd_version;
+extern const struct command cmd_man_hidden;
+extern const struct command cmd_complete_hidden;
+
+#endif

@@ -1,0 +1,24 @@
+/*
+ * open: the repository of the configuration, for commands.
+ */
+#ifndef CLI_OPEN_H
+#define CLI_OPEN_H
+
+#include "cli/app.h"
+#include "repo/repo.h"
+
+/* Opens for reading, with the index loaded. */
+MUST_USE int open_for_reading(struct app *app, struct repo **out, struct err *e);
+/* Opens for writing (one run at a time on a host), with the index loaded and
+ * the lanes started. */
+MUST_USE int open_for_writing(struct app *app, int64_t wait_ms, struct repo **out,
+                              struct err *e);
+
+/* Tells each target's state, in JSON and as warnings noted in the status. */
+void open_tell_targets(struct app *app, struct repo *r);
+
+/* Lists snapshots and finds one; `list` owns what *row points to. */
+MUST_USE int open_snapshot(struct repo *r, const char *text, struct snapshot_list *list,
+                           struct snapshot_row **row, struct err *e);
+
+#endif

@@ -1,0 +1,98 @@
+#include "cli/app.h"
+#include "cli/commands.h"
+#include "cli/complete.h"
+#include "cli/man.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static enum status
+print_script(struct app *app, struct err *e)
+{
+    AUTOBUF struct buf out = BUF(COMPLETE_MAX);
+
+    if (complete_script(commands, app->args[0], &out, e) < 0)
+        return app_fail(e);
+    fwrite(out.ptr, 1, out.len, stdout);
+    return STATUS_OK;
+}
+
+static const char *const examples[] = {
+    "drtool completion bash > /etc/bash_completion.d/drtool",
+    "Complete drtool's words in bash.",
+    NULL,
+};
+
+const struct command cmd_completion = {
+    .name = "completion",
+    .args = "bash|zsh|fish",
+    .summary = "print a script that completes drtool's words in a shell",
+    .needs = OWNS_STDOUT,
+    .complete = COMPLETE_SHELL,
+    .examples = examples,
+    .run = print_script,
+};
+
+static void
+offer_configured(struct app *app, bool targets)
+{
+    struct err ignored = { 0 };
+
+    if (app_load_config(app, &ignored) < 0)
+        return;
+    for (size_t i = 0; targets && i < app->conf->target_count; i++)
+        puts(app->conf->targets[i].name);
+    for (size_t i = 0; !targets && i < app->conf->source_count; i++)
+        puts(app->conf->sources[i].name);
+}
+
+/* A source's name is a snapshot too: its newest. */
+static enum status
+offer(struct app *app, struct err *e)
+{
+    const char *kind = app->args[0];
+
+    (void)e;
+    if (strcmp(kind, complete_word(COMPLETE_COMMAND)) == 0) {
+        for (size_t i = 0; commands[i]; i++)
+            if (!command_hidden(commands[i]))
+                puts(commands[i]->name);
+    } else if (strcmp(kind, complete_word(COMPLETE_SHELL)) == 0) {
+        puts("bash\nzsh\nfish");
+    } else if (strcmp(kind, complete_word(COMPLETE_TARGET)) == 0) {
+        offer_configured(app, true);
+    } else if (strcmp(kind, complete_word(COMPLETE_SOURCE)) == 0
+               || strcmp(kind, complete_word(COMPLETE_SNAPSHOT)) == 0) {
+        offer_configured(app, false);
+    }
+    return STATUS_OK;
+}
+
+const struct command cmd_complete_hidden = {
+    .name = "__complete",
+    .args = "KIND",
+    .summary = "print what a shell may offer, one a line",
+    .needs = OWNS_STDOUT,
+    .run = offer,
+};
+
+static enum status
+print_page(struct app *app, struct err *e)
+{
+    AUTOBUF struct buf out = BUF(MAN_MAX);
+
+    if (app->arg_count == 0)
+        man_list(commands, &out);
+    else if (man_page(commands, app->args[0], "man", &out, e) < 0)
+        return app_fail(e);
+    fwrite(out.ptr, 1, out.len, stdout);
+    return STATUS_OK;
+}
+
+const struct command cmd_man_hidden = {
+    .name = "__man",
+    .args = "[PAGE]",
+    .summary = "print a manual page, or the names of all",
+    .needs = OWNS_STDOUT,
+    .run = print_page,
+};

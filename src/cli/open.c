@@ -1,0 +1,68 @@
+#include "cli/open.h"
+#include "cli/output.h"
+#include "conf/env.h"
+#include "base/text.h"
+
+static int
+open_repo(struct app *app, bool write, int64_t wait_ms, struct repo **out, struct err *e)
+{
+    struct repo_options o = { .conf = app->conf, .write = write, .wait_ms = wait_ms };
+    const char *seed = env_get("DRTOOL_TEST_SEED");
+
+    if (seed && !text_uint(seed, UINT64_MAX, &o.seed))
+        return err_set(e, ERR_USAGE, 0, "DRTOOL_TEST_SEED is not a number");
+    if (repo_open(&o, out, e) < 0)
+        return -1;
+    if (repo_load_index(*out, e) < 0) {
+        repo_close(TAKE(*out));
+        return -1;
+    }
+    return 0;
+}
+
+int
+open_for_reading(struct app *app, struct repo **out, struct err *e)
+{
+    return open_repo(app, false, 0, out, e);
+}
+
+int
+open_for_writing(struct app *app, int64_t wait_ms, struct repo **out, struct err *e)
+{
+    if (open_repo(app, true, wait_ms, out, e) < 0)
+        return -1;
+    if (fleet_start(repo_fleet(*out), repo_refused, *out, e) < 0) {
+        repo_close(TAKE(*out));
+        return -1;
+    }
+    return 0;
+}
+
+void
+open_tell_targets(struct app *app, struct repo *r)
+{
+    json_t *all = json_put_array(app->result, "targets");
+
+    for (size_t i = 0; i < fleet_count(repo_fleet(r)); i++) {
+        const struct target *t = fleet_target(repo_fleet(r), i);
+        json_t *o = json_add_object(all);
+        json_put_text(o, "name", t->name);
+        json_put_text(o, "site", t->site);
+        json_put_text(o, "url", storage_url(t->store));
+        json_put_text(o, "state", target_state_name(t->state));
+        if (t->state != TARGET_UP)
+            json_put_text(o, "error", err_text(&t->why));
+        json_put_int(o, "bytes_read", (int64_t)atomic_load(&t->bytes_read));
+        json_put_int(o, "bytes_sent", (int64_t)atomic_load(&t->bytes_sent));
+        json_put_int(o, "bad_reads", (int64_t)atomic_load(&t->bad_reads));
+    }
+}
+
+int
+open_snapshot(struct repo *r, const char *text, struct snapshot_list *list,
+              struct snapshot_row **row, struct err *e)
+{
+    if (repo_snapshots(r, list, e) < 0)
+        return -1;
+    return repo_find_snapshot(list, text, row, e);
+}
