@@ -22,6 +22,7 @@ const struct command *const commands[] = {
     &cmd_init,
     &cmd_backup,
     &cmd_snapshots,
+    &cmd_restore,
     &cmd_config_check,
     &cmd_completion,
     &cmd_help,

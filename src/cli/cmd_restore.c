@@ -1,0 +1,198 @@
+#include "base/log.h"
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/open.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "engine/restore.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define ISSUES_TOLD 100 /* of each kind; the rest is counted */
+
+struct options {
+    const char *to;
+    struct opt_strings include, exclude;
+    int overwrite, owner;
+    bool plan, numeric;
+    unsigned threads;
+};
+
+struct told {
+    json_t *issues;
+    unsigned long long count[4];
+    bool json;
+};
+
+static void
+on_issue(void *arg, enum restore_issue kind, struct slice path, const char *why)
+{
+    static const char *const names[] = { "damaged", "not-set", "kept", "blocked" };
+    struct told *t = arg;
+
+    if (t->count[kind]++ >= ISSUES_TOLD)
+        return;
+    log_warn("/%s: %s%s", text_of_name(path),
+             kind == RESTORE_DAMAGED ? "not restored: no good copy: " : "", why);
+    json_t *o = json_add_object(t->issues);
+    json_put_name(o, "path", path);
+    json_put_text(o, "kind", names[kind]);
+    json_put_text(o, "why", why);
+}
+
+static void
+on_tick(void *arg, const struct restore_progress *p)
+{
+    struct progress line = { .what = "restoring", .bytes_done = atomic_load(&p->bytes),
+                             .bytes_total = p->bytes_total,
+                             .files_done = atomic_load(&p->entries) };
+
+    (void)arg;
+    progress_update(&line);
+}
+
+/* Which target served what, and which served what was wrong. */
+static void
+tell_targets(struct app *app, struct repo *r)
+{
+    open_tell_targets(app, r);
+    for (size_t i = 0; i < fleet_count(repo_fleet(r)); i++) {
+        const struct target *t = fleet_target(repo_fleet(r), i);
+        uint64_t bad = atomic_load(&t->bad_reads);
+        if (bad > 0)
+            log_warn("target %s gave no or wrong bytes %llu times; the others were asked "
+                     "instead; `drtool verify --target %s --heal` mends it", t->name,
+                     (unsigned long long)bad, t->name);
+        if (!app->json && !app->quiet)
+            printf("  %s: %s read\n", t->name, text_of_size(atomic_load(&t->bytes_read)));
+    }
+}
+
+static void
+tell(struct app *app, const struct snapshot *s, const struct restore_options *o,
+     const struct restore_result *res)
+{
+    json_t *j = app->result;
+    char hex[65];
+
+    text_hex(hex, s->id, 32);
+    json_put_text(j, "snapshot", hex);
+    json_put_text(j, "source", s->source);
+    json_put_int(j, "entries", (int64_t)res->entries);
+    json_put_int(j, "files", (int64_t)res->files);
+    json_put_int(j, "bytes", (int64_t)res->bytes);
+    json_put_int(j, "reused_bytes", (int64_t)res->reused);
+    json_put_int(j, "damaged", (int64_t)res->damaged);
+    json_put_int(j, "not_set", (int64_t)res->not_set);
+    json_put_int(j, "kept", (int64_t)res->kept);
+    json_put_int(j, "blocked", (int64_t)res->blocked);
+    if (o->plan)
+        json_put_int(j, "packs", (int64_t)res->packs);
+    json_put_seconds(j, "elapsed", res->elapsed_ms);
+    if (app->json || app->quiet)
+        return;
+    hex[12] = 0;
+    if (o->plan)
+        printf("%llu files of snapshot %s: %s from %llu packs\n",
+               (unsigned long long)res->files, hex, text_of_size(res->bytes),
+               (unsigned long long)res->packs);
+    else
+        printf("%llu entries of snapshot %s restored to %s: %s in %s\n",
+               (unsigned long long)res->entries, hex, o->to, text_of_size(res->bytes),
+               text_of_duration(res->elapsed_ms));
+}
+
+static enum status
+run(struct app *app, struct err *e)
+{
+    const struct options *o = app->options;
+    CLEANUP(repo_close_p) struct repo *r = NULL;
+    CLEANUP(snapshot_list_release) struct snapshot_list l = { 0 };
+    struct snapshot_row *row = NULL;
+    struct told told = { .json = app->json };
+    struct restore_result res;
+
+    if (app->arg_count == 0 || (!o->to && !o->plan)) {
+        err_set(e, ERR_USAGE, 0, app->arg_count == 0 ? "which snapshot? see `drtool "
+                "snapshots`" : "where to? give --to DIR");
+        return app_fail(e);
+    }
+    if (open_for_reading(app, &r, e) < 0
+        || open_snapshot(r, app->args[0], &l, &row, e) < 0)
+        return app_fail(e);
+    if (!snapshot_committed(row))
+        log_warn("snapshot %.12s is not complete on any target", row->key + 33);
+    told.issues = json_put_array(app->result, "issues");
+    struct restore_options ro = {
+        .snapshot = &row->info,
+        .paths = app->arg_count > 1 ? app->args + 1 : NULL,
+        .to = o->to, .plan = o->plan, .threads = o->threads,
+        .overwrite = (enum overwrite)o->overwrite,
+        .owner = o->numeric ? OWNER_NUMERIC : (enum owner_mode)o->owner,
+        .include = o->include.count ? o->include.items : NULL,
+        .exclude = o->exclude.count ? o->exclude.items : NULL,
+        .issue = on_issue, .tick = on_tick, .arg = &told,
+    };
+    progress_begin(!app->quiet && !app->json);
+    int rc = engine_restore(r, &ro, &res, e);
+    progress_end();
+    if (rc < 0)
+        return app_fail(e);
+    tell(app, &row->info, &ro, &res);
+    tell_targets(app, r);
+    if (res.not_set + res.blocked > 0)
+        app_note(app, STATUS_PARTIAL);
+    if (res.damaged > 0) {
+        err_set(e, ERR_CORRUPT, 0, "%llu of %llu entries could not be restored: no target "
+                "has a good copy of them", (unsigned long long)res.damaged,
+                (unsigned long long)res.entries);
+        return app_fail(e);
+    }
+    return STATUS_OK;
+}
+
+#define AT(field) offsetof(struct options, field)
+
+static const struct option options[] = {
+    { OPT_STRING, "to", 0, "DIR", AT(to), COMPLETE_DIR,
+      "restore below DIR, which is made when missing" },
+    { OPT_STRINGS, "include", 0, "PATTERN", AT(include), COMPLETE_NONE,
+      "only files that match; may be repeated" },
+    { OPT_STRINGS, "exclude", 0, "PATTERN", AT(exclude), COMPLETE_NONE,
+      "leave out what matches; may be repeated" },
+    { OPT_ENUM, "overwrite", 0, "always|if-changed|never", AT(overwrite), COMPLETE_NONE,
+      "what to do with files that exist (default: always)" },
+    { OPT_ENUM, "owner", 0, "auto|numeric|skip", AT(owner), COMPLETE_NONE,
+      "how to set owners (default: by name where known, as root)" },
+    { OPT_FLAG, "numeric-owner", 0, NULL, AT(numeric), COMPLETE_NONE,
+      "the same as --owner numeric" },
+    { OPT_FLAG, "plan", 0, NULL, AT(plan), COMPLETE_NONE,
+      "tell what would be read, and restore nothing" },
+    { OPT_COUNT, "threads", 0, "N", AT(threads), COMPLETE_NONE,
+      "fetch and write with N threads (default: 4)" },
+    { OPT_END, NULL, 0, NULL, 0, COMPLETE_NONE, NULL },
+};
+
+static const struct options defaults = { .threads = 4 };
+
+static const char *const examples[] = {
+    "drtool restore uploads --to /srv/restored",
+    "Restore the newest snapshot of a source.",
+    "drtool restore uploads@2026-11-22T03:00 /srv/shop/uploads/ --to /srv/shop/uploads",
+    "Restore one folder's content as it was at or before a time.",
+    NULL,
+};
+
+const struct command cmd_restore = {
+    .name = "restore",
+    .args = "SNAPSHOT [PATH...]",
+    .summary = "bring files back from whichever targets still have them",
+    .options = options,
+    .options_size = sizeof(struct options),
+    .defaults = &defaults,
+    .needs = NEEDS_CONFIG,
+    .complete = COMPLETE_SNAPSHOT,
+    .examples = examples,
+    .run = run,
+};
