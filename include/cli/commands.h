@@ -12,6 +12,8 @@ extern const struct command cmd_init;
 extern const struct command cmd_backup;
 extern const struct command cmd_snapshots;
 extern const struct command cmd_restore;
+extern const struct command cmd_verify;
+extern const struct command cmd_sync;
 extern const struct command cmd_config_check;
 extern const struct command cmd_completion;
 extern const struct command cmd_help;

@@ -23,6 +23,8 @@ const struct command *const commands[] = {
     &cmd_backup,
     &cmd_snapshots,
     &cmd_restore,
+    &cmd_verify,
+    &cmd_sync,
     &cmd_config_check,
     &cmd_completion,
     &cmd_help,

@@ -1,0 +1,31 @@
+/*
+ * sync: brings every target to what the best of them holds.
+ *
+ * First the queue of this host is delivered and its snapshots committed. Then,
+ * by listing alone, whole targets are mirrored: a snapshot that is complete on
+ * one target and neither complete nor forgotten on another gets there with all
+ * it needs. Nothing is opened, so a key of role writer is enough. Many at once
+ * do no harm, and a run that is cut goes on where it stopped.
+ */
+#ifndef ENGINE_SYNC_H
+#define ENGINE_SYNC_H
+
+#include "engine/deliver.h"
+
+struct sync_options {
+    const char *from, *to; /* target names; NULL: any */
+    bool dry_run;
+};
+
+struct sync_result {
+    uint64_t queued_objects, queued_bytes; /* what the mirroring found missing */
+    uint64_t snapshots;                    /* to be committed somewhere */
+    struct target_result targets[FLEET_TARGETS_MAX];
+    size_t target_count;
+    int64_t elapsed_ms;
+};
+
+MUST_USE int engine_sync(struct repo *r, const struct sync_options *o,
+                         struct sync_result *result, struct err *e);
+
+#endif

@@ -1,0 +1,64 @@
+/*
+ * verify: is what the targets hold what the names and keys promise?
+ *
+ *   0 presence   every pack that a target's index names is listed, in its size
+ *   1 attested   the store's own SHA-256 of each pack is the name, where it
+ *                tells one
+ *   2 structure  small objects by their hashes; all metadata of every complete
+ *                snapshot, read from that target; every chunk it needs is there
+ *   3 read       every pack is read: SHA-256, and each chunk opened and named
+ *
+ * Each level includes those below it. With `heal` a bad or missing object is
+ * replaced from a target that has a good one. What remains damaged is told as
+ * snapshots and files.
+ */
+#ifndef ENGINE_VERIFY_H
+#define ENGINE_VERIFY_H
+
+#include "repo/repo.h"
+
+struct verify_target {
+    const char *name;
+    bool asked;
+    uint64_t packs, bytes_read, attested, chunks, snapshots, objects;
+    uint64_t missing, damaged, healed; /* objects */
+};
+
+struct verify_damage {
+    const char *target;
+    const char *snapshot_key; /* NULL: of no snapshot */
+    const struct snapshot *snapshot;
+    struct slice path;        /* empty: the object itself */
+    const char *object;       /* its key; NULL when told as a file */
+    const char *why;
+};
+typedef void verify_damage_fn(void *arg, const struct verify_damage *d);
+
+struct verify_progress {
+    atomic_ullong bytes, packs;
+};
+typedef void verify_tick_fn(void *arg, const struct verify_progress *p);
+
+struct verify_options {
+    unsigned level; /* 0 to 3 */
+    const char *target; /* NULL: all */
+    bool heal;
+    unsigned threads;
+    verify_damage_fn *damage;
+    verify_tick_fn *tick;
+    void *arg;
+};
+
+struct verify_result {
+    struct verify_target targets[FLEET_TARGETS_MAX];
+    size_t target_count;
+    uint64_t damaged_files; /* told or not */
+    uint64_t unhealed;      /* objects that are still bad or missing */
+    uint64_t unasked;       /* targets that did not answer */
+    int64_t elapsed_ms;
+};
+
+MUST_USE int engine_verify(struct repo *r, const struct verify_options *o,
+                           struct verify_result *result, struct err *e);
+
+#endif

@@ -1,0 +1,263 @@
+#include "engine/verify.h"
+#include "base/cancel.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#include "verify_impl.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+bool
+verify_bit(const uint8_t *bits, uint32_t i)
+{
+    return bits[i / 8] >> i % 8 & 1;
+}
+
+void
+verify_set(uint8_t *bits, uint32_t i)
+{
+    bits[i / 8] = (uint8_t)(bits[i / 8] | 1u << i % 8);
+}
+
+void
+verify_clear(uint8_t *bits, uint32_t i)
+{
+    bits[i / 8] = (uint8_t)(bits[i / 8] & ~(1u << i % 8));
+}
+
+void
+verify_tick(struct verify *v)
+{
+    int64_t now = clock_mono_ms();
+
+    if (!v->options->tick || now < v->next_tick_ms)
+        return;
+    v->next_tick_ms = now + 200;
+    v->options->tick(v->options->arg, &v->progress);
+}
+
+/* The size of an object by another target; 0: nobody has it. */
+static uint64_t
+size_elsewhere(struct verify *v, const char *key)
+{
+    for (size_t i = 0; i < fleet_count(repo_fleet(v->repo)); i++) {
+        struct target *t = fleet_target(repo_fleet(v->repo), i);
+        struct object_info info;
+        struct err none = { 0 };
+        if (t != v->target && target_is_up(repo_fleet(v->repo), t)
+            && storage_head(t->store, key, &info, &none) == 0)
+            return info.size;
+    }
+    return 0;
+}
+
+static int
+heal(struct verify *v, const char *key, uint64_t size, struct err *e)
+{
+    AUTOFREE char *path = NULL;
+    struct body body = { .fd = -1 };
+    int rc;
+
+    if (size == 0)
+        size = size_elsewhere(v, key);
+    if (!format_hash_of(key, body.sha256) || size == 0)
+        return err_set(e, ERR_NOT_FOUND, 0, "no other target has a good copy");
+    if (fleet_fetch(repo_fleet(v->repo), v->target, key, size, body.sha256, &path, e) < 0)
+        return -1;
+    body.fd = open(path, O_RDONLY | O_CLOEXEC);
+    body.size = size;
+    rc = body.fd < 0 ? err_set(e, ERR_IO, 0, "opening %s", path)
+                     : storage_put(v->target->store, key, &body, 0, e);
+    if (body.fd >= 0)
+        close(body.fd);
+    unlink(path);
+    return rc;
+}
+
+int
+verify_bad(struct verify *v, const char *key, uint64_t size, bool missing,
+           const char *why)
+{
+    struct verify_damage d = { .target = v->target->name, .object = key, .why = why };
+    struct err e = { 0 };
+    bool healed = v->options->heal && heal(v, key, size, &e) == 0;
+
+    pthread_mutex_lock(&v->lock);
+    *(missing ? &v->told->missing : &v->told->damaged) += 1;
+    if (healed) {
+        v->told->healed++;
+        log_note("target %s: %s was %s and is replaced from another target: %s",
+                 v->target->name, key, missing ? "missing" : "damaged", why);
+    } else {
+        v->result->unhealed++;
+        if (v->options->heal)
+            log_warn("target %s: %s cannot be healed: %s", v->target->name, key,
+                     err_text(&e));
+        if (v->options->damage)
+            v->options->damage(v->options->arg, &d);
+    }
+    pthread_mutex_unlock(&v->lock);
+    return healed;
+}
+
+/* Level 0: the listing against the index. */
+
+/* The packs that a target lists, in key order. */
+struct folder {
+    struct listed_pack {
+        char key[PACK_KEY_LEN + 1];
+        uint64_t size;
+    } *packs;
+    size_t count, cap;
+};
+
+static int
+folder_listed(void *arg, const struct object_info *o, struct err *e)
+{
+    struct folder *f = arg;
+    uint8_t name[32];
+
+    if (cancel_check(e) < 0)
+        return -1;
+    if (!pack_name(name, o->key))
+        return 0;
+    f->packs = mem_grow(f->packs, &f->cap, f->count + 1, sizeof *f->packs);
+    f->packs[f->count].size = o->size;
+    memcpy(f->packs[f->count++].key, o->key, PACK_KEY_LEN + 1);
+    return 0;
+}
+
+static const struct listed_pack *
+in_folder(const struct folder *f, const char *key)
+{
+    size_t lo = 0, hi = f->count;
+
+    while (lo < hi) { /* listings are in key order */
+        size_t mid = (lo + hi) / 2;
+        int c = strcmp(f->packs[mid].key, key);
+        if (c == 0)
+            return &f->packs[mid];
+        if (c < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return NULL;
+}
+
+static int
+check_pack(struct verify *v, const struct folder *f, uint32_t n, const char *key,
+           uint64_t size, struct err *e)
+{
+    const struct listed_pack *info = in_folder(f, key);
+    struct object_info head;
+    struct err none = { 0 };
+    uint8_t name[32];
+
+    v->told->packs++;
+    if (!info || info->size != size) {
+        int healed = verify_bad(v, key, size, !info, info ? "its size is wrong"
+                                                          : "it is not there");
+        verify_set(healed ? v->present : v->bad, n);
+        return cancel_check(e);
+    }
+    verify_set(v->present, n);
+    if (v->options->level < 1 || v->options->level >= 3)
+        return cancel_check(e);
+    if (storage_head(v->target->store, key, &head, &none) == 0 && head.attested) {
+        v->told->attested++;
+        if (pack_name(name, key) && memcmp(head.sha256, name, 32) != 0
+            && !verify_bad(v, key, size, false, "the store's own hash is not its name"))
+            verify_set(v->bad, n);
+    }
+    return cancel_check(e);
+}
+
+static int
+check_presence(struct verify *v, struct err *e)
+{
+    struct folder f = { 0 };
+    int rc = storage_list(v->target->store, "pack/", folder_listed, &f, e);
+
+    for (uint32_t n = 0; n < v->pack_count && rc == 0; n++) {
+        char key[PACK_KEY_LEN + 1];
+        uint8_t name[32];
+        uint64_t size;
+        if (!repo_listed(v->repo, v->index, n)
+            || !index_pack(repo_index(v->repo), n, name, &size))
+            continue;
+        pack_key(key, name);
+        rc = check_pack(v, &f, n, key, size, e);
+        verify_tick(v);
+    }
+    mem_free(f.packs);
+    return rc;
+}
+
+static int
+verify_target(struct verify *v, struct err *e)
+{
+    v->present = mem_zalloc(v->pack_count / 8 + 1);
+    v->bad = mem_zalloc(v->pack_count / 8 + 1);
+    v->next_pack = 0;
+    int rc = check_presence(v, e);
+    if (rc == 0 && v->options->level >= 3)
+        rc = verify_read_packs(v, e);
+    if (rc == 0 && v->options->level >= 2)
+        rc = verify_structure(v, e);
+    if (rc == 0)
+        rc = verify_tell_files(v, e);
+    mem_free(v->present);
+    mem_free(v->bad);
+    return rc;
+}
+
+static int
+verify_all(struct verify *v, struct err *e)
+{
+    struct fleet *f = repo_fleet(v->repo);
+    bool known = v->options->target == NULL;
+
+    if (repo_snapshots(v->repo, &v->snapshots, e) < 0)
+        return -1;
+    v->pack_count = index_packs(repo_index(v->repo));
+    for (size_t i = 0; i < fleet_count(f); i++) {
+        struct target *t = fleet_target(f, i);
+        struct err one = { 0 };
+        if (v->options->target && strcmp(v->options->target, t->name) != 0)
+            continue;
+        known = true;
+        v->target = t;
+        v->index = i;
+        v->told = &v->result->targets[v->result->target_count++];
+        v->told->name = t->name;
+        v->told->asked = target_is_up(f, t) && verify_target(v, &one) == 0;
+        if (one.kind == ERR_CANCELLED || one.kind == ERR_IO) {
+            *e = one;
+            return -1;
+        }
+        if (one.kind != ERR_NONE)
+            log_warn("target %s: %s", t->name, err_text(&one));
+        v->result->unasked += !v->told->asked;
+    }
+    return known ? 0 : err_set(e, ERR_USAGE, 0, "there is no target called %s",
+                               v->options->target);
+}
+
+int
+engine_verify(struct repo *r, const struct verify_options *o,
+              struct verify_result *result, struct err *e)
+{
+    struct verify v = { .repo = r, .options = o, .result = result };
+    int64_t begun = clock_mono_ms();
+
+    *result = (struct verify_result){ 0 };
+    pthread_mutex_init(&v.lock, NULL);
+    int rc = verify_all(&v, e);
+    snapshot_list_release(&v.snapshots);
+    pthread_mutex_destroy(&v.lock);
+    result->elapsed_ms = clock_mono_ms() - begun;
+    return rc;
+}

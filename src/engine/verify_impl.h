@@ -1,0 +1,42 @@
+/* What the files of verify share. */
+#ifndef ENGINE_VERIFY_IMPL_H
+#define ENGINE_VERIFY_IMPL_H
+
+#include "engine/verify.h"
+
+#include <pthread.h>
+
+struct verify {
+    struct repo *repo;
+    const struct verify_options *options;
+    struct verify_result *result;
+    struct snapshot_list snapshots;
+    struct verify_progress progress;
+    /* The target at hand. */
+    struct target *target;
+    size_t index;
+    struct verify_target *told;
+    uint8_t *present;   /* a bit per pack: listed in its size */
+    uint8_t *bad;       /* a bit per pack: missing or damaged, and not healed */
+    uint32_t pack_count;
+    uint32_t next_pack; /* for the reading threads */
+    pthread_mutex_t lock;
+    struct err error;
+    int64_t next_tick_ms;
+};
+
+/* An object is not what it should be: heals it if it may. 1 healed, 0 not. */
+int verify_bad(struct verify *v, const char *key, uint64_t size, bool missing,
+               const char *why);
+bool verify_bit(const uint8_t *bits, uint32_t i);
+void verify_set(uint8_t *bits, uint32_t i);
+void verify_clear(uint8_t *bits, uint32_t i);
+void verify_tick(struct verify *v);
+
+/* verify_read.c: level 3. */
+MUST_USE int verify_read_packs(struct verify *v, struct err *e);
+/* verify_walk.c: level 2, and telling damage as files. */
+MUST_USE int verify_structure(struct verify *v, struct err *e);
+MUST_USE int verify_tell_files(struct verify *v, struct err *e);
+
+#endif

@@ -1,0 +1,222 @@
+#include "base/cancel.h"
+#include "base/log.h"
+
+#include "verify_impl.h"
+
+#include <string.h>
+
+#define SMALL_MAX ((size_t)120 << 20)
+
+/* Small objects: what carries its hash in its name must have it. */
+
+struct small {
+    struct verify *v;
+    struct buf keys; /* NUL-terminated, one after the other */
+    struct buf sizes;
+};
+
+static int
+small_listed(void *arg, const struct object_info *o, struct err *e)
+{
+    struct small *s = arg;
+
+    buf_put(&s->keys, o->key, strlen(o->key) + 1);
+    buf_put_u64(&s->sizes, o->size);
+    return cancel_check(e);
+}
+
+static int
+check_small(struct verify *v, const char *key, uint64_t size, struct err *e)
+{
+    AUTOBUF struct buf object = BUF(SMALL_MAX);
+    struct range range = { .key = key };
+    struct err bad = { 0 };
+
+    v->told->objects++;
+    int rc = size > SMALL_MAX ? err_set(&bad, ERR_CORRUPT, 0, "it is too large")
+                              : storage_get(v->target->store, &range, &object, &bad);
+    if (rc == 0 && !format_hash_fits(key, buf_slice(&object)))
+        err_set(&bad, ERR_CORRUPT, 0, "its bytes do not fit its name");
+    if (bad.kind == ERR_NONE)
+        return 0;
+    if (bad.kind != ERR_CORRUPT && bad.kind != ERR_NOT_FOUND) {
+        *e = bad;
+        return -1;
+    }
+    verify_bad(v, key, 0, bad.kind == ERR_NOT_FOUND, err_text(&bad));
+    return 0;
+}
+
+static int
+check_prefix(struct verify *v, const char *prefix, struct err *e)
+{
+    struct small s = { v, BUF((size_t)256 << 20), BUF((size_t)64 << 20) };
+    int rc = storage_list(v->target->store, prefix, small_listed, &s, e);
+    const char *key = (const char *)s.keys.ptr;
+
+    for (size_t i = 0; rc == 0 && i < s.sizes.len; i += 8) {
+        rc = check_small(v, key, get_u64(s.sizes.ptr + i), e);
+        key += strlen(key) + 1;
+    }
+    buf_release(&s.keys);
+    buf_release(&s.sizes);
+    return rc;
+}
+
+/* Snapshots, read from this target alone. */
+
+struct walk {
+    struct verify *v;
+    const struct snapshot_row *row;
+    struct chunk_tools tools;
+    struct chunk_id last;
+    bool from_target;  /* load metadata from the target itself, not from the cache */
+    const char *why;   /* of the entry at hand; NULL: it is whole */
+    uint64_t told;
+};
+
+static bool
+on_target(void *arg, uint32_t pack)
+{
+    struct verify *v = arg;
+
+    return pack < v->pack_count && verify_bit(v->present, pack);
+}
+
+static int
+load_node(void *arg, enum chunk_kind kind, const struct chunk_id *id, struct buf *out,
+          struct err *e)
+{
+    struct walk *w = arg;
+    struct location at;
+
+    if (!w->from_target)
+        return repo_load_node(w->v->repo, kind, id, out, e);
+    int rc = index_find(repo_index(w->v->repo), id, on_target, w->v, &at, e);
+    if (rc < 0)
+        return -1;
+    if (rc == 0 || at.kind != kind || at.raw > out->max - out->len)
+        return err_set(e, ERR_CORRUPT, 0, "a chunk of metadata is not on this target");
+    if (repo_load_chunk(w->v->repo, &w->tools, w->v->target, id, &at,
+                        buf_room(out, at.raw), e) < 0)
+        return -1;
+    out->len += at.raw;
+    return 0;
+}
+
+static int
+check_extent(void *arg, uint64_t offset, const struct extent *x, struct err *e)
+{
+    struct walk *w = arg;
+    struct location at;
+
+    (void)offset;
+    if (chunk_id_is_hole(&x->id) || chunk_id_equal(&x->id, &w->last))
+        return 0;
+    int rc = index_find(repo_index(w->v->repo), &x->id, on_target, w->v, &at, e);
+    if (rc < 0)
+        return -1;
+    if (rc == 0)
+        w->why = "a chunk of it is missing or damaged";
+    else if ((uint64_t)x->offset + x->len > at.raw)
+        w->why = "it reaches behind the end of a chunk";
+    else
+        w->last = x->id;
+    return 0;
+}
+
+static void
+tell_file(struct walk *w, struct slice path, const char *why)
+{
+    struct verify_damage d = { .target = w->v->target->name, .snapshot_key = w->row->key,
+                               .snapshot = &w->row->info, .path = path, .why = why };
+
+    w->v->result->damaged_files++;
+    if (w->v->options->damage)
+        w->v->options->damage(w->v->options->arg, &d);
+}
+
+/* Walks one snapshot; what is not whole is told. -1 only when asking failed. */
+static int
+walk_snapshot(struct walk *w, struct err *e)
+{
+    CLEANUP(manifest_reader_free_p) struct manifest_reader *m =
+        manifest_reader_new(&w->row->info.root, load_node, w);
+    struct entry en;
+    struct err bad = { 0 };
+    int rc;
+
+    while ((rc = manifest_next(m, &en, &bad)) == 1) {
+        if (cancel_check(e) < 0)
+            return -1;
+        w->why = NULL;
+        if (en.type == ENTRY_FILE
+            && extent_each(&en, load_node, w, check_extent, w, &bad) < 0) {
+            if (bad.kind != ERR_CORRUPT && bad.kind != ERR_NOT_FOUND)
+                break;
+            w->why = err_text(&bad);
+        }
+        if (w->why)
+            tell_file(w, en.path, w->why);
+        bad = (struct err){ 0 };
+    }
+    if (bad.kind == ERR_NONE)
+        return 0;
+    if (bad.kind == ERR_CORRUPT || bad.kind == ERR_NOT_FOUND || bad.kind == ERR_FORGED) {
+        tell_file(w, slice_of(NULL, 0), err_text(&bad));
+        return 0;
+    }
+    *e = bad;
+    return -1;
+}
+
+static int
+walk_all(struct verify *v, bool from_target, struct err *e)
+{
+    struct walk w = { .v = v, .from_target = from_target };
+    int rc = 0;
+
+    chunk_tools_init(&w.tools, 1);
+    for (size_t i = 0; i < v->snapshots.count && rc == 0; i++) {
+        w.row = &v->snapshots.rows[i];
+        memset(&w.last, 0, sizeof w.last);
+        if (!((w.row->snap & w.row->done & ~w.row->gone) >> v->index & 1))
+            continue;
+        v->told->snapshots++;
+        rc = walk_snapshot(&w, e);
+        verify_tick(v);
+    }
+    chunk_tools_release(&w.tools);
+    return rc;
+}
+
+int
+verify_structure(struct verify *v, struct err *e)
+{
+    static const char *const prefixes[] = { "conf/", "index/", "snap/", "done/", "gone/",
+                                            "gc/",   "pin/",   "drill/" };
+
+    for (size_t i = 0; i < COUNT_OF(prefixes); i++)
+        if (check_prefix(v, prefixes[i], e) < 0)
+            return -1;
+    if (!keys_can_open(repo_keys(v->repo), CLASS_META)) {
+        log_note("the key of role %s opens no metadata: snapshots are not walked",
+                 role_name(repo_keys(v->repo)->role));
+        return 0;
+    }
+    return walk_all(v, true, e);
+}
+
+int
+verify_tell_files(struct verify *v, struct err *e)
+{
+    bool any = false;
+
+    if (v->options->level >= 2) /* the walk has told them */
+        return 0;
+    for (uint32_t n = 0; n < v->pack_count && !any; n++)
+        any = verify_bit(v->bad, n);
+    if (!any || !keys_can_open(repo_keys(v->repo), CLASS_META))
+        return 0;
+    return walk_all(v, false, e);
+}
