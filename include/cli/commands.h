@@ -14,6 +14,7 @@ extern const struct command cmd_snapshots;
 extern const struct command cmd_restore;
 extern const struct command cmd_verify;
 extern const struct command cmd_sync;
+extern const struct command cmd_target_add;
 extern const struct command cmd_config_check;
 extern const struct command cmd_completion;
 extern const struct command cmd_help;

@@ -14,6 +14,10 @@ MUST_USE int open_for_reading(struct app *app, struct repo **out, struct err *e)
 MUST_USE int open_for_writing(struct app *app, int64_t wait_ms, struct repo **out,
                               struct err *e);
 
+/* The same without lanes yet: for who changes the targets first. */
+MUST_USE int open_without_lanes(struct app *app, int64_t wait_ms, struct repo **out,
+                                struct err *e);
+
 /* Tells each target's state, in JSON and as warnings noted in the status. */
 void open_tell_targets(struct app *app, struct repo *r);
 

@@ -40,6 +40,11 @@ DEFINE_CLEANUP(struct repo, repo_close)
 MUST_USE int repo_init(const struct repo_options *o, const struct buf *passphrase,
                        char code[CODE_TEXT_LEN + 1], struct err *e);
 
+/* Makes an empty place of the configuration a target: header, slots and
+ * configuration records. What it lacks beyond that is sync's work. ERR_DENIED
+ * without role admin, ERR_EXISTS when it is a target already. */
+MUST_USE int repo_target_add(struct repo *r, struct target *t, struct err *e);
+
 const struct keys *repo_keys(const struct repo *r);
 struct fleet *repo_fleet(struct repo *r);
 struct state *repo_state(struct repo *r);

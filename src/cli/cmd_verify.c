@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define DAMAGE_TOLD 200 /* the rest is counted */
+#define DAMAGE_TOLD 1000 /* in JSON; the rest is counted */
+#define DAMAGE_WARNED 25 /* on the terminal */
 
 struct options {
     unsigned level, threads;
@@ -27,6 +28,7 @@ on_damage(void *arg, const struct verify_damage *d)
 {
     struct told *t = arg;
 
+    bool warn = t->count < DAMAGE_WARNED;
     if (t->count++ >= DAMAGE_TOLD)
         return;
     json_t *o = json_add_object(t->damage);
@@ -34,7 +36,8 @@ on_damage(void *arg, const struct verify_damage *d)
     json_put_text(o, "why", d->why);
     if (d->object) {
         json_put_text(o, "object", d->object);
-        log_warn("target %s: %s: %s", d->target, d->object, d->why);
+        if (warn)
+            log_warn("target %s: %s: %s", d->target, d->object, d->why);
         return;
     }
     char hex[65];
@@ -43,9 +46,10 @@ on_damage(void *arg, const struct verify_damage *d)
     json_put_text(o, "source", d->snapshot->source);
     if (d->path.len)
         json_put_name(o, "path", d->path);
-    log_warn("target %s: snapshot %.12s of %s: %s%s is damaged: %s", d->target, hex,
-             d->snapshot->source, d->path.len ? "/" : "",
-             d->path.len ? text_of_name(d->path) : "its metadata", d->why);
+    if (warn)
+        log_warn("target %s: snapshot %.12s of %s: %s%s is damaged: %s", d->target, hex,
+                 d->snapshot->source, d->path.len ? "/" : "",
+                 d->path.len ? text_of_name(d->path) : "its metadata", d->why);
 }
 
 static void
@@ -119,8 +123,8 @@ run(struct app *app, struct err *e)
     progress_end();
     if (rc < 0)
         return app_fail(e);
-    if (told.count > DAMAGE_TOLD)
-        log_warn("and %llu more", told.count - DAMAGE_TOLD);
+    if (told.count > DAMAGE_WARNED)
+        log_warn("and %llu more; --json lists them", told.count - DAMAGE_WARNED);
     tell(app, &res);
     if (res.unasked > 0)
         app_note(app, STATUS_DEGRADED);

@@ -25,6 +25,7 @@ const struct command *const commands[] = {
     &cmd_restore,
     &cmd_verify,
     &cmd_sync,
+    &cmd_target_add,
     &cmd_config_check,
     &cmd_completion,
     &cmd_help,

@@ -27,6 +27,12 @@ open_for_reading(struct app *app, struct repo **out, struct err *e)
 }
 
 int
+open_without_lanes(struct app *app, int64_t wait_ms, struct repo **out, struct err *e)
+{
+    return open_repo(app, true, wait_ms, out, e);
+}
+
+int
 open_for_writing(struct app *app, int64_t wait_ms, struct repo **out, struct err *e)
 {
     if (open_repo(app, true, wait_ms, out, e) < 0)

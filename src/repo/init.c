@@ -113,7 +113,7 @@ fill_target(struct repo *r, struct target *t, const struct plan *p, struct err *
 
     for (size_t i = 0; i < p->slot_count && rc == 0; i++)
         rc = put(t, &p->slots[i], e);
-    if (rc == 0)
+    if (rc == 0 && p->conf.key[0])
         rc = put(t, &p->conf, e);
     if (rc == 0) {
         random_bytes(NULL, t->id, ID_LEN);
@@ -190,6 +190,53 @@ repo_init(const struct repo_options *o, const struct buf *passphrase,
     mem_free(r->dir);
     mem_free(r);
     return rc;
+}
+
+/* Copies small objects that need no more than to be there. */
+struct copying {
+    struct target *from, *to;
+};
+
+static int
+copy_listed(void *arg, const struct object_info *o, struct err *e)
+{
+    struct copying *c = arg;
+    AUTOBUF struct buf object = BUF(CONF_OBJECT_MAX);
+    struct range range = { .key = o->key };
+
+    if (o->size > CONF_OBJECT_MAX)
+        return 0;
+    if (storage_get(c->from->store, &range, &object, e) < 0)
+        return -1;
+    struct body body = body_of(buf_slice(&object));
+    return storage_put(c->to->store, o->key, &body, 0, e);
+}
+
+int
+repo_target_add(struct repo *r, struct target *t, struct err *e)
+{
+    struct plan nothing = { .conf = { .key = "" } };
+    struct copying c = { NULL, t };
+    AUTOFREE char *name = mem_printf("target/%s", t->name);
+
+    if (t->state == TARGET_UP)
+        return err_set(e, ERR_EXISTS, 0, "%s is a target of this repository already",
+                       t->name);
+    if (!r->keys->has_root)
+        return err_set(e, ERR_DENIED, 0, "only a key of role admin may add targets");
+    for (size_t i = 0; i < fleet_count(r->fleet) && !c.from; i++)
+        if (target_is_up(r->fleet, fleet_target(r->fleet, i)))
+            c.from = fleet_target(r->fleet, i);
+    if (!c.from)
+        return err_set(e, ERR_UNAVAIL, 0, "no other target answers");
+    if (check_empty(t, e) < 0
+        || storage_list(c.from->store, "keys/", copy_listed, &c, e) < 0
+        || storage_list(c.from->store, "conf/", copy_listed, &c, e) < 0
+        || fill_target(r, t, &nothing, e) < 0
+        || state_put(r->state, name, slice_of(t->id, ID_LEN), e) < 0)
+        return err_in(e, "adding target %s", t->name);
+    fleet_set_state(r->fleet, t, TARGET_UP, NULL);
+    return 0;
 }
 
 struct slots {

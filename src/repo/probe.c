@@ -66,7 +66,7 @@ probe(void *arg, struct target *t, size_t index)
         if (e.kind == ERR_NOT_FOUND) {
             err_set(&e, ERR_UNAVAIL, 0,
                     "it holds no repository, although this one exists: an unmounted "
-                    "disk or a new bucket? `drtool init --add %s` makes it a target",
+                    "disk or a new bucket? `drtool target add %s` makes it a target",
                     t->name);
             fleet_set_state(r->fleet, t, TARGET_EMPTY, &e);
         } else {
