@@ -102,6 +102,9 @@ MUST_USE int fleet_copy(struct fleet *f, const char *key, enum queue_rank rank,
                         uint64_t size, const uint8_t sha256[32], struct target *to,
                         struct err *e);
 
+/* Is the object in the spool, or on a target that answers? */
+bool fleet_holds(struct fleet *f, const char *key);
+
 /* Everything put so far; fleet_wait() tells when a target has it all. */
 int64_t fleet_position(struct fleet *f);
 /* 1 delivered, 0 the time is over, -1 the lane failed (e is the target's). */

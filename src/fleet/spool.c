@@ -46,6 +46,21 @@ fleet_spool_tmp(struct fleet *f)
     return mem_printf("%s/.tmp-%s", f->spool_dir, tag);
 }
 
+bool
+fleet_holds(struct fleet *f, const char *key)
+{
+    AUTOFREE char *path = spool_path(f, key);
+    bool held = access(path, R_OK) == 0;
+
+    for (size_t i = 0; i < f->count && !held; i++) {
+        struct object_info info;
+        struct err none = { 0 };
+        held = target_is_up(f, &f->targets[i])
+            && storage_head(f->targets[i].store, key, &info, &none) == 0;
+    }
+    return held;
+}
+
 static void
 drop(struct fleet *f, const char *path)
 {

@@ -267,14 +267,28 @@ repo_refused(void *arg, const struct target *t, const char *key)
 /* Packs of our own that no segment names yet. */
 enum pending_tag { PENDING_SIZE = 1, PENDING_DIRECTORY = 2 };
 
+struct pending {
+    struct repo *repo;
+    struct buf lost; /* names of packs that are nowhere */
+};
+
 static int
 take_pending(void *arg, struct slice name, struct slice locked, struct err *e)
 {
-    struct repo *r = arg;
+    struct pending *p = arg;
+    struct repo *r = p->repo;
     AUTOBUF struct buf rec = BUF(locked.len);
+    char key[PACK_KEY_LEN + 1];
     struct directory d;
     uint32_t number = 0;
 
+    if (name.len == 32) {
+        pack_key(key, name.ptr);
+        if (!fleet_holds(r->fleet, key)) { /* killed before it was in the spool */
+            buf_put_slice(&p->lost, name);
+            return 0;
+        }
+    }
     if (name.len != 32
         || crypto_unlock(&rec, r->keys->cache_key, SLICE("drtool-v1/pending"), locked, e)
                < 0)
@@ -286,6 +300,20 @@ take_pending(void *arg, struct slice name, struct slice locked, struct err *e)
     grow_bits(&r->listed[FLEET_TARGETS_MAX - 1], index_packs(r->index));
     set_bit(r->listed[FLEET_TARGETS_MAX - 1].packs, number);
     return 0;
+}
+
+/* Adds the packs of an earlier run to the index; those that never got as far
+ * as the spool are forgotten. */
+static int
+load_pending(struct repo *r, struct err *e)
+{
+    struct pending p = { r, BUF((size_t)1 << 24) };
+    int rc = state_pending_list(r->state, take_pending, &p, e);
+
+    for (size_t i = 0; i + 32 <= p.lost.len && rc == 0 && r->write; i += 32)
+        rc = state_pending_drop(r->state, slice_of(p.lost.ptr + i, 32), e);
+    buf_release(&p.lost);
+    return rc;
 }
 
 /* Which packs count: listed somewhere or pending here, and condemned nowhere. */
@@ -337,8 +365,7 @@ repo_load_index(struct repo *r, struct err *e)
         }
         anybody = true;
     }
-    if (state_pending_list(r->state, take_pending, r, e) < 0
-        || index_flush(r->index, e) < 0)
+    if (load_pending(r, e) < 0 || index_flush(r->index, e) < 0)
         return -1;
     judge(r, anybody);
     return 0;
@@ -377,8 +404,10 @@ repo_store_pack(struct repo *r, struct pack_done *p, uint32_t number, struct err
     random_bytes(NULL, nonce, sizeof nonce);
     crypto_lock(&locked, r->keys->cache_key, nonce, SLICE("drtool-v1/pending"),
                 buf_slice(&rec));
-    if (fleet_put_file(r->fleet, key, RANK_PACK, path, p->size, p->name, e) < 0
-        || state_pending_put(r->state, slice_of(p->name, 32), buf_slice(&locked), e) < 0
+    /* Pending first: a kill between the two costs a look at next start, the
+     * other way round the pack's chunks would be sent again. */
+    if (state_pending_put(r->state, slice_of(p->name, 32), buf_slice(&locked), e) < 0
+        || fleet_put_file(r->fleet, key, RANK_PACK, path, p->size, p->name, e) < 0
         || index_pack_end(r->index, number, p->name, p->size, e) < 0)
         return -1;
     bool full = r->pending_packs >= SEGMENT_PACKS || r->pending_bytes >= SEGMENT_BYTES;

@@ -303,6 +303,12 @@ state_pending_put(struct state *s, struct slice pack, struct slice record, struc
 }
 
 int
+state_pending_drop(struct state *s, struct slice pack, struct err *e)
+{
+    return run(s, "DELETE FROM pending WHERE pack=?", e, "b", pack);
+}
+
+int
 state_pending_clear(struct state *s, struct err *e)
 {
     return run(s, "DELETE FROM pending", e, "");

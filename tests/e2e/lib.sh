@@ -216,18 +216,22 @@ now() {
     date +%FT%T
 }
 
-# Runs drtool in the background; its process id is in $pid.
+# Runs drtool in the background; its process id is in $pid. dr_wait waits for it,
+# at most LIMIT seconds; its status is in $got.
 dr_start() {
-    timeout -k 5 "${LIMIT:-120}" "$DRTOOL" -c "$CONF" "$@" >"$OUT" 2>"$ERR" </dev/null &
-    local outer=$!
-    started "$outer"
-    pid=
-    for _ in $(seq 200); do
-        pid=$(cat "/proc/$outer/task/$outer/children" 2>/dev/null)
-        pid=${pid%% *}
-        [ -n "$pid" ] && break
-        live "$outer" || break
-        sleep .005
+    "$DRTOOL" -c "$CONF" "$@" >"$OUT" 2>"$ERR" </dev/null &
+    pid=$!
+    started "$pid"
+}
+
+dr_wait() {
+    local deadline=$((SECONDS + ${LIMIT:-120}))
+    while live "$pid"; do
+        [ $SECONDS -lt $deadline ] || stop "$pid" KILL
+        sleep .01
     done
-    outer_pid=$outer
+    wait "$pid" 2>/dev/null
+    got=$?
+    rm -f "$W/started/$pid"
+    cat "$OUT" "$ERR" >>"$ALL"
 }

@@ -1,7 +1,6 @@
 #include "placing.h"
 
 #include "base/fs.h"
-#include "base/random.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -34,7 +33,6 @@ place_open(const char *dir, const struct place_options *o, struct place **out,
     p->owners = owners_new();
     p->top = mem_zalloc(sizeof *p->top);
     *p->top = (struct parent){ .fd = fd, .path = mem_strdup(""), .refs = 1 };
-    random_bytes(NULL, &p->seed, sizeof p->seed);
     pthread_mutex_init(&p->lock, NULL);
     place_note_inheritance(p, fd);
     *out = p;
@@ -60,15 +58,16 @@ place_close(struct place *p)
     mem_free(p);
 }
 
-/* A name that nobody can foresee, made without a system call (splitmix64). */
+/* From the final name (FNV-1a), so that a run after a killed one finds and
+ * replaces what that left behind. Never opened without O_EXCL. */
 void
-place_hidden_name(struct place *p, char out[HIDDEN_MAX])
+place_hidden_name(const char *name, char out[HIDDEN_MAX])
 {
-    uint64_t x = p->seed + 0x9e3779b97f4a7c15 * atomic_fetch_add(&p->names_given, 1);
+    uint64_t x = 0xcbf29ce484222325;
 
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
-    x = (x ^ x >> 27) * 0x94d049bb133111eb;
-    snprintf(out, HIDDEN_MAX, ".drtool-%016llx", (unsigned long long)(x ^ x >> 31));
+    for (; *name; name++)
+        x = (x ^ (uint8_t)*name) * 0x100000001b3;
+    snprintf(out, HIDDEN_MAX, ".drtool-%016llx", (unsigned long long)x);
 }
 
 int
@@ -127,9 +126,11 @@ place_file_begin(struct place *p, const struct entry *en, char *hidden, int *fd,
                        text_of_name(en->path));
     if (spot_open(p, en->path, &s, e) < 0)
         return -1;
-    place_hidden_name(p, hidden);
-    int got = openat(s.dir, hidden, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                     0600);
+    place_hidden_name(s.name, hidden);
+    int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    int got = openat(s.dir, hidden, flags, 0600);
+    if (got < 0 && errno == EEXIST && unlinkat(s.dir, hidden, 0) == 0)
+        got = openat(s.dir, hidden, flags, 0600);
     if (got < 0)
         return err_sys(e, errno, "creating %s", text_of_name(en->path));
     if (en->size > 0 && ftruncate(got, (off_t)en->size) < 0) {
@@ -225,8 +226,10 @@ place_special(struct place *p, const struct entry *en, struct err *e)
                        text_of_name(en->path));
     if (spot_open(p, en->path, &s, e) < 0)
         return -1;
-    place_hidden_name(p, hidden);
-    if (make_special(&s, hidden, en) < 0) {
+    place_hidden_name(s.name, hidden);
+    if (make_special(&s, hidden, en) < 0
+        && (errno != EEXIST || unlinkat(s.dir, hidden, 0) < 0
+            || make_special(&s, hidden, en) < 0)) {
         if (!meta_tolerable(errno))
             return err_sys(e, errno, "making %s", text_of_name(en->path));
         place_issue(p, en->path, "link, fifo or device", errno);

@@ -1,5 +1,6 @@
 #include "placing.h"
 
+#include "base/fs.h"
 #include "base/text.h"
 
 #include <dirent.h>
@@ -18,6 +19,20 @@ group_name(char out[GROUP_MAX], uint64_t group)
     snprintf(out, GROUP_MAX, "%016llx", (unsigned long long)group);
 }
 
+/* Makes the folder anew when a killed run has left one. */
+static int
+make_links(struct place *p)
+{
+    AUTOFREE char *path = mem_printf("/proc/self/fd/%d/%s", p->dir, p->links_name);
+    struct err ignored = { 0 };
+
+    if (mkdirat(p->dir, p->links_name, 0700) == 0)
+        return 0;
+    if (errno != EEXIST || fs_remove_tree(path, &ignored) < 0)
+        return -1;
+    return mkdirat(p->dir, p->links_name, 0700);
+}
+
 /* The folder of links, made when it is needed for the first time. */
 static int
 links_folder(struct place *p, bool make, int *out, struct err *e)
@@ -26,8 +41,8 @@ links_folder(struct place *p, bool make, int *out, struct err *e)
 
     pthread_mutex_lock(&p->lock);
     if (p->links < 0 && make) {
-        place_hidden_name(p, p->links_name);
-        if (mkdirat(p->dir, p->links_name, 0700) == 0)
+        place_hidden_name("", p->links_name);
+        if (make_links(p) == 0)
             p->links = openat(p->dir, p->links_name,
                               O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (p->links < 0)
@@ -95,8 +110,10 @@ place_link(struct place *p, uint64_t group, struct slice path, struct err *e)
     /* rename() does nothing when both are names of one inode. */
     if (same_inode(s.dir, s.name, links, name))
         return 1;
-    place_hidden_name(p, hidden);
-    if (linkat(links, name, s.dir, hidden, 0) < 0)
+    place_hidden_name(s.name, hidden);
+    if (linkat(links, name, s.dir, hidden, 0) < 0
+        && (errno != EEXIST || unlinkat(s.dir, hidden, 0) < 0
+            || linkat(links, name, s.dir, hidden, 0) < 0))
         return errno == ENOENT ? 0 : refused(p, path, errno, e);
     return place_rename(&s, hidden, path, e) < 0 ? -1 : 1;
 }

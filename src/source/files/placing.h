@@ -40,8 +40,6 @@ struct place {
     struct owners *owners;
     atomic_bool stepwise; /* there is no openat2() */
     atomic_bool inherits; /* a folder that was there hands its ACL to new entries */
-    atomic_uint_fast64_t names_given;
-    uint64_t seed;
 
     pthread_mutex_t lock;
     struct parent *top;
@@ -92,7 +90,7 @@ void place_issue(struct place *p, struct slice path, const char *what, int cause
 
 /* Takes note when the folder `fd` hands an ACL to what is made in it. */
 void place_note_inheritance(struct place *p, int fd);
-void place_hidden_name(struct place *p, char out[HIDDEN_MAX]);
+void place_hidden_name(const char *name, char out[HIDDEN_MAX]);
 /* Gives the hidden entry its final name; removes it when that fails. */
 MUST_USE int place_rename(const struct spot *s, const char *hidden, struct slice path,
                           struct err *e);
