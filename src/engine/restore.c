@@ -20,6 +20,15 @@ struct selection {
     bool found;
 };
 
+/* What waits until a window's files have their names. */
+struct batch {
+    struct wfiles files;
+    struct wfile **left; /* folders the walk has left, inner first */
+    size_t left_count;
+    struct wfile **links; /* further names of link groups of the window */
+    size_t link_count;
+};
+
 struct run {
     struct repo *repo;
     const struct restore_options *options;
@@ -36,6 +45,10 @@ struct run {
     size_t left_count, left_cap;
     struct wfile **links; /* further names of a link group in this window */
     size_t link_count, link_cap;
+    struct batch batch;    /* being published, by a thread of its own */
+    pthread_t publisher;
+    bool publishing;
+    struct err publish_error; /* the thread's, until it is joined */
     struct wfile *current; /* the file whose extents are being added */
     uint8_t *buffer;       /* of CHUNK_RAW_MAX bytes, for what lies there already */
     int64_t next_tick_ms;
@@ -91,35 +104,95 @@ blocked(struct run *run, struct slice path, struct err *e)
     return 0;
 }
 
-/* Runs the window, then what waited for it: links, and folders that were left. */
+static int
+make_links(struct run *run, struct batch *b, struct err *e)
+{
+    for (size_t i = 0; i < b->link_count; i++) {
+        struct wfile *f = b->links[i];
+        int linked = place_link(run->place, f->entry.link_group, f->entry.path, e);
+        if (linked < 0 && blocked(run, f->told_path, e) < 0)
+            return -1;
+        if (linked == 0)
+            window_issue(&run->window, RESTORE_DAMAGED, f->told_path,
+                         "the file it is another name of could not be restored");
+    }
+    return 0;
+}
+
+static int
+finish_dirs(struct run *run, struct batch *b, struct err *e)
+{
+    for (size_t i = 0; i < b->left_count; i++) {
+        struct wfile *f = b->left[i];
+        if (place_dir_finish(run->place, &f->entry, e) < 0
+            && blocked(run, f->told_path, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static void
+batch_release(struct batch *b)
+{
+    for (size_t i = 0; i < b->left_count; i++)
+        drop(b->left[i]);
+    for (size_t i = 0; i < b->link_count; i++)
+        drop(b->links[i]);
+    mem_free(b->left);
+    mem_free(b->links);
+    *b = (struct batch){ .left = NULL };
+}
+
+/* Final names, then links to them, then the folders' own times. */
+static void *
+publish_main(void *arg)
+{
+    struct run *run = arg;
+    struct batch *b = &run->batch;
+    struct err *e = &run->publish_error;
+
+    if (window_publish(&run->window, &b->files, e) == 0 && make_links(run, b, e) == 0)
+        (void)!finish_dirs(run, b, e);
+    batch_release(b);
+    return NULL;
+}
+
+static int
+await_publisher(struct run *run, struct err *e)
+{
+    if (run->publishing)
+        pthread_join(run->publisher, NULL);
+    run->publishing = false;
+    if (run->publish_error.kind == ERR_NONE)
+        return 0;
+    *e = run->publish_error;
+    return -1;
+}
+
+/* Runs the window. Its names are given while the next one is being fetched:
+ * the sync waits for the disk, not for us. */
 static int
 flush(struct run *run, struct err *e)
 {
-    int rc = window_run(&run->window, e);
+    struct batch next = { .left = run->left, .left_count = run->left_count,
+                          .links = run->links, .link_count = run->link_count };
+    int rc = window_run(&run->window, &next.files, e);
 
-    for (size_t i = 0; i < run->link_count; i++) {
-        struct wfile *f = run->links[i];
-        struct err one = { 0 };
-        int linked = rc < 0 ? 0 : place_link(run->place, f->entry.link_group,
-                                             f->entry.path, &one);
-        if (rc == 0 && linked == 0)
-            window_issue(&run->window, RESTORE_DAMAGED, f->told_path,
-                         "the file it is another name of could not be restored");
-        if (linked < 0 && rc == 0) {
-            *e = one;
-            rc = blocked(run, f->told_path, e);
-        }
-        drop(f);
+    run->left = run->links = NULL;
+    run->left_count = run->left_cap = run->link_count = run->link_cap = 0;
+    if (await_publisher(run, e) < 0 || rc < 0) {
+        struct err ignored = { 0 };
+        for (size_t i = 0; i < next.files.count; i++)
+            next.files.items[i]->finished = false;
+        (void)!window_publish(&run->window, &next.files, &ignored);
+        batch_release(&next);
+        return -1;
     }
-    run->link_count = 0;
-    for (size_t i = 0; i < run->left_count; i++) {
-        struct wfile *f = run->left[i];
-        if (rc == 0 && place_dir_finish(run->place, &f->entry, e) < 0)
-            rc = blocked(run, f->told_path, e);
-        drop(f);
-    }
-    run->left_count = 0;
-    return rc;
+    run->batch = next;
+    run->publishing = pthread_create(&run->publisher, NULL, publish_main, run) == 0;
+    if (!run->publishing)
+        publish_main(run);
+    return 0;
 }
 
 /* Leaves the folders that do not hold `path`; they are finished, inner first,
@@ -275,6 +348,13 @@ try_link(struct run *run, const struct entry *en, struct err *e)
     rc = place_link(run->place, en->link_group, en->path, e);
     if (rc < 0)
         return blocked(run, en->path, e) < 0 ? -1 : 1;
+    if (rc == 0 && run->publishing) { /* its first name may be on its way */
+        if (await_publisher(run, e) < 0)
+            return -1;
+        rc = place_link(run->place, en->link_group, en->path, e);
+        if (rc < 0)
+            return blocked(run, en->path, e) < 0 ? -1 : 1;
+    }
     if (rc == 1)
         return 1;
     for (size_t i = 0; i < run->window.file_count; i++)
@@ -612,7 +692,7 @@ restore_all(struct run *run, struct err *e)
         return -1;
     if (run->place)
         leave_dirs(run, SLICE("\1")); /* nothing is below it: all are left */
-    if (flush(run, e) < 0)
+    if (flush(run, e) < 0 || await_publisher(run, e) < 0)
         return -1;
     return run->place ? place_links_end(run->place, e) : 0;
 }
@@ -653,6 +733,11 @@ engine_restore(struct repo *r, const struct restore_options *o,
                                   .progress = &run.progress };
     pthread_mutex_init(&run.window.lock, NULL);
     int rc = run_restore(&run, e);
+    struct err later = { 0 };
+    if (await_publisher(&run, &later) < 0 && rc == 0) {
+        *e = later;
+        rc = -1;
+    }
     window_release(&run.window);
     for (size_t i = 0; i < run.dir_count; i++)
         drop(run.dirs[i]);

@@ -363,40 +363,52 @@ finish_rest(struct window *w, struct err *e)
     return 0;
 }
 
-/* One sync for all, then the names. */
 static int
-publish(struct window *w, struct err *e)
+publish_one(struct window *w, struct wfile *f, bool keep, struct err *e)
+{
+    if (!f->finished)
+        return 0;
+    __atomic_fetch_add(&w->result->files, 1, __ATOMIC_RELAXED);
+    if (!w->place)
+        return 0;
+    if (place_publish(w->place, f->entry.path, f->hidden, keep, e) < 0) {
+        if (!is_own(e))
+            return -1;
+        give_up(w, f, RESTORE_BLOCKED, err_text(e));
+        *e = (struct err){ 0 };
+        return 0;
+    }
+    return f->note_link ? place_link_note(w->place, f->entry.link_group, f->entry.path, e)
+                        : 0;
+}
+
+/* One sync for all, then the names. */
+int
+window_publish(struct window *w, struct wfiles *done, struct err *e)
 {
     bool keep = w->options->overwrite == OVERWRITE_NEVER;
     bool any = false;
+    int rc = 0;
 
-    for (size_t i = 0; i < w->file_count; i++)
-        any |= w->files[i]->finished;
-    if (w->place && any && place_sync(w->place, e) < 0)
-        return -1;
-    for (size_t i = 0; i < w->file_count; i++) {
-        struct wfile *f = w->files[i];
-        if (!f->finished)
-            continue;
-        w->result->files++;
-        if (!w->place)
-            continue;
-        if (place_publish(w->place, f->entry.path, f->hidden, keep, e) < 0) {
-            if (!is_own(e))
-                return -1;
-            give_up(w, f, RESTORE_BLOCKED, err_text(e));
-            *e = (struct err){ 0 };
-            continue;
-        }
-        if (f->note_link
-            && place_link_note(w->place, f->entry.link_group, f->entry.path, e) < 0)
-            return -1;
+    for (size_t i = 0; i < done->count; i++)
+        any |= done->items[i]->finished;
+    if (w->place && any)
+        rc = place_sync(w->place, e);
+    for (size_t i = 0; i < done->count; i++) {
+        struct wfile *f = done->items[i];
+        if (rc == 0)
+            rc = publish_one(w, f, keep, e);
+        else
+            f->finished = false; /* its hidden file goes */
+        wfile_free(w, f);
     }
-    return 0;
+    mem_free(done->items);
+    *done = (struct wfiles){ NULL, 0 };
+    return rc;
 }
 
 int
-window_run(struct window *w, struct err *e)
+window_run(struct window *w, struct wfiles *done, struct err *e)
 {
     size_t carried = 0;
 
@@ -407,11 +419,13 @@ window_run(struct window *w, struct err *e)
         *e = w->error;
         return -1;
     }
-    if (finish_rest(w, e) < 0 || publish(w, e) < 0)
+    if (finish_rest(w, e) < 0)
         return -1;
+    done->items = mem_alloc(w->file_count * sizeof(struct wfile *));
+    done->count = 0;
     for (size_t i = 0; i < w->file_count; i++) {
         if (w->files[i]->complete)
-            wfile_free(w, w->files[i]);
+            done->items[done->count++] = w->files[i];
         else
             w->files[carried++] = w->files[i];
     }

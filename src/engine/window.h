@@ -55,10 +55,17 @@ struct wfile *window_add(struct window *w, const struct entry *en, struct slice 
 MUST_USE int window_want(struct window *w, struct wfile *f, uint64_t at,
                          const struct extent *x, struct err *e);
 bool window_full(const struct window *w);
-/* Fetches and writes everything; finishes the files that are complete, syncs and
- * publishes them. A file that is not complete is carried over to the next
- * window. */
-MUST_USE int window_run(struct window *w, struct err *e);
+/* Fetches and writes everything, and finishes the files that are complete. They
+ * are moved to `done`, which the caller publishes; a file that is not complete
+ * is carried over to the next window. */
+struct wfiles {
+    struct wfile **items;
+    size_t count;
+};
+MUST_USE int window_run(struct window *w, struct wfiles *done, struct err *e);
+/* Syncs and gives the final names; frees the list in any case. May run beside
+ * the next window_run(). */
+MUST_USE int window_publish(struct window *w, struct wfiles *done, struct err *e);
 void window_release(struct window *w);
 
 void window_issue(struct window *w, enum restore_issue kind, struct slice path,

@@ -33,7 +33,7 @@ chmod 755 "$W"
 export HOME=$W/home
 mkdir "$HOME" "$W/started" "$W/mounted"
 OUT=$W/out ERR=$W/err ALL=$W/all.log
-CONF=
+CONF='' R=''
 TALLY=$W/tally
 : >"$TALLY"
 exec 3>&1 # fail() may be called where standard output is captured
@@ -139,20 +139,26 @@ d = json.load(open(sys.argv[2]))
 print(eval(sys.argv[1]))' "$1" "${2:-$OUT}" || fail "$1: not in $(head -c 300 "${2:-$OUT}")"
 }
 
-# A fresh configuration $W/NAME.yaml with N folders t1.. as targets below
-# $W/NAME; becomes $CONF. Sources are appended by source_files and others.
+# Everything of the repository NAME lies in $R; its configuration is $CONF.
+use() {
+    R=$W/repo/$1
+    CONF=$R/conf.yaml
+}
+
+# A fresh configuration with N folders t1.. in $R as targets; becomes $CONF.
+# Sources are appended by source_files and source_command.
 new_conf() {
     local name=$1 n=$2 i
-    CONF=$W/$name.yaml
-    mkdir -p "$W/$name"
+    use "$name"
+    mkdir -p "$R"
     {
         echo "repository: $name"
-        echo "key: { file: $W/$name/key }"
-        echo "state: $W/$name/state"
+        echo "key: { file: $R/key }"
+        echo "state: $R/state"
         echo "targets:"
         for ((i = 1; i <= n; i++)); do
-            mkdir -p "$W/$name/t$i"
-            echo "  - { name: t$i, url: \"file://$W/$name/t$i\" }"
+            mkdir -p "$R/t$i"
+            echo "  - { name: t$i, url: \"file://$R/t$i\" }"
         done
         echo "sources:"
     } >"$CONF"
