@@ -12,6 +12,7 @@
 
 struct drill;
 struct drill_item;
+struct runbook;
 struct runbook_step;
 struct runbook_check;
 
@@ -27,6 +28,8 @@ struct step_kind {
     const struct conf_key *keys; /* of `with` */
     size_t size;                 /* of the struct they fill */
     const struct output_kind *outputs; /* ends with a NULL name */
+    /* What no table can tell to be wrong, as a sentence; NULL: nothing. */
+    const char *(*wrong)(const struct runbook *rb, const void *with);
     /* Says in `item` how it went; -1 with `e` when something broke. */
     int (*run)(struct drill *d, const struct runbook_step *s, const void *with,
                struct drill_item *item, struct err *e);
@@ -37,6 +40,7 @@ struct check_kind {
     const struct conf_key *keys;
     size_t size;
     const struct expect_key *expects; /* ends with a NULL name */
+    const char *(*wrong)(const struct runbook *rb, const void *with);
     /* Looks, and judges by `x` (expect_judge); -1 when it could not look. */
     int (*run)(struct drill *d, const struct runbook_check *c, const void *with,
                const struct expectation *x, struct drill_item *item, struct err *e);

@@ -51,7 +51,7 @@ struct runbook_check {
 };
 
 struct runbook_input {
-    char *name; /* points into the document */
+    char *name;
     char *value;
 };
 

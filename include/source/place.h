@@ -49,7 +49,8 @@ MUST_USE int place_open_existing(struct place *p, struct slice path, int *fd,
                                  struct err *e);
 
 /* A folder, open for us (0700) until place_dir_finish(). One that exists is
- * used; anything else in the way is ERR_EXISTS. */
+ * used; anything else in the way is ERR_EXISTS. To finish with an empty path
+ * means the destination itself. */
 MUST_USE int place_dir(struct place *p, const struct entry *en, struct err *e);
 MUST_USE int place_dir_finish(struct place *p, const struct entry *en, struct err *e);
 

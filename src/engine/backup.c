@@ -270,8 +270,11 @@ guard(struct run *run, const struct manifest_root *root, struct err *e)
         return 0;
     if (old->identity[0] && identity[0] && strcmp(old->identity, identity) != 0)
         return err_set(e, ERR_SOURCE, 0,
-                       "source %s lies on another file system than at its last backup "
-                       "(%s, then %s); `--accept-changed-source` takes it as it is",
+                       c->kind == SOURCE_FILES
+                           ? "source %s lies on another file system (%s) than at its last "
+                             "backup (%s); `--accept-changed-source` takes it as it is"
+                           : "source %s is another program (%s) than at its last backup "
+                             "(%s); `--accept-changed-source` takes it as it is",
                        c->name, identity, old->identity);
     if (old->root.entries >= SHRUNK_ENTRIES_MIN && root->entries < old->root.entries / 2)
         return err_set(e, ERR_SOURCE, 0,

@@ -43,6 +43,8 @@ struct run {
     size_t dir_count, dir_cap;
     struct wfile **left; /* folders the walk has left, to be finished with the window */
     size_t left_count, left_cap;
+    struct wfile **top;  /* the folder whose content goes into the destination */
+    size_t top_count, top_cap;
     struct wfile **links; /* further names of a link group in this window */
     size_t link_count, link_cap;
     struct batch batch;    /* being published, by a thread of its own */
@@ -453,8 +455,12 @@ restore_entry(struct run *run, struct entry *en, size_t strip, struct err *e)
     tick(run);
     run->result->entries++;
     atomic_fetch_add(&run->progress.entries, 1);
-    if (strip >= en->path.len)
-        return 0; /* the folder whose content goes into the destination itself */
+    if (strip >= en->path.len) { /* the folder that becomes the destination itself */
+        en->path.len = 0;
+        if (run->place && en->type == ENTRY_DIR && run->top_count == 0)
+            keep(run, &run->top, &run->top_count, &run->top_cap, en);
+        return 0;
+    }
     en->path = slice_sub(en->path, strip, en->path.len - strip);
     if (run->place)
         leave_dirs(run, en->path);
@@ -694,7 +700,11 @@ restore_all(struct run *run, struct err *e)
         leave_dirs(run, SLICE("\1")); /* nothing is below it: all are left */
     if (flush(run, e) < 0 || await_publisher(run, e) < 0)
         return -1;
-    return run->place ? place_links_end(run->place, e) : 0;
+    if (run->place && place_links_end(run->place, e) < 0)
+        return -1;
+    if (run->top_count > 0 && place_dir_finish(run->place, &run->top[0]->entry, e) < 0)
+        return blocked(run, run->top[0]->told_path, e);
+    return 0;
 }
 
 static int
@@ -745,6 +755,9 @@ engine_restore(struct repo *r, const struct restore_options *o,
         drop(run.left[i]);
     for (size_t i = 0; i < run.link_count; i++)
         drop(run.links[i]);
+    for (size_t i = 0; i < run.top_count; i++)
+        drop(run.top[i]);
+    mem_free(run.top);
     mem_free(run.dirs);
     mem_free(run.left);
     mem_free(run.links);

@@ -85,10 +85,12 @@ int
 place_dir_finish(struct place *p, const struct entry *en, struct err *e)
 {
     CLEANUP(spot_release) struct spot s = SPOT_NONE;
+    bool top = en->path.len == 0;
 
-    if (spot_open(p, en->path, &s, e) < 0)
+    if (!top && spot_open(p, en->path, &s, e) < 0)
         return -1;
-    int fd = openat(s.dir, s.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = openat(top ? p->dir : s.dir, top ? "." : s.name,
+                    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
         return place_in_the_way(e, en->path, "not a folder");
     if (fd < 0)

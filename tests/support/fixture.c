@@ -1,0 +1,191 @@
+#include "support/fixture.h"
+#include "storage/dir.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+void
+folder_make(struct folder *f)
+{
+    *f = (struct folder){ .path = "/tmp/drtool-test-XXXXXX" };
+    assert_non_null(mkdtemp(f->path));
+}
+
+void
+folder_remove(struct folder *f)
+{
+    struct err e = { 0 };
+
+    assert_ok(fs_remove_tree(f->path, &e), &e);
+}
+
+char *
+folder_path(const struct folder *f, const char *name)
+{
+    return fs_join(f->path, name);
+}
+
+void
+folder_write(const struct folder *f, const char *name, struct slice data)
+{
+    AUTOFREE char *path = folder_path(f, name);
+    char *slash = strrchr(path, '/');
+    struct err e = { 0 };
+
+    *slash = 0;
+    assert_ok(fs_mkdirs(path, 0755, &e), &e);
+    *slash = '/';
+    FILE *out = fopen(path, "wb");
+    assert_non_null(out);
+    assert_int_equal(fwrite(data.ptr, 1, data.len, out), data.len);
+    assert_int_equal(fclose(out), 0);
+}
+
+void
+fill_bytes(uint8_t *out, size_t len, uint64_t seed)
+{
+    uint64_t x = seed * 0x9e3779b97f4a7c15u + 1;
+
+    for (size_t i = 0; i < len; i++) {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        out[i] = (uint8_t)(x >> 24);
+    }
+}
+
+/* A copy in memory of exactly its length, so that a sanitizer sees overruns. */
+static void
+refuse(struct slice object, const char *how, size_t at, open_fn *open, void *arg)
+{
+    AUTOFREE uint8_t *copy = mem_alloc(object.len + !object.len);
+    struct err e = { 0 };
+
+    if (object.len)
+        memcpy(copy, object.ptr, object.len);
+    if (open(arg, slice_of(copy, object.len), &e) == 0)
+        fail_msg("%s at %zu is believed", how, at);
+    if (e.kind != ERR_CORRUPT && e.kind != ERR_FORGED)
+        fail_msg("%s at %zu is %s: %s", how, at, err_name(e.kind), err_text(&e));
+}
+
+void
+refuse_all_damage(struct slice object, open_fn *open, void *arg)
+{
+    AUTOFREE uint8_t *copy = mem_alloc(object.len);
+    struct err e = { 0 };
+
+    memcpy(copy, object.ptr, object.len);
+    assert_ok(open(arg, object, &e), &e);
+    for (size_t i = 0; i < object.len; i++)
+        for (int bit = 0; bit < 8; bit++) {
+            copy[i] ^= (uint8_t)(1 << bit);
+            refuse(slice_of(copy, object.len), "a flipped bit", i, open, arg);
+            copy[i] ^= (uint8_t)(1 << bit);
+        }
+    for (size_t len = 0; len < object.len; len++)
+        refuse(slice_of(copy, len), "a cut", len, open, arg);
+}
+
+void
+site_make(struct site *s, size_t targets)
+{
+    *s = (struct site){ .conf = { .target_count = targets } };
+    struct err e = { 0 };
+
+    assert_true(targets <= SITE_TARGETS_MAX);
+    crypto_init();
+    folder_make(&s->folder);
+    s->conf.path = mem_strdup("test.yaml");
+    s->conf.repository = mem_strdup("main");
+    s->conf.key.file = folder_path(&s->folder, "key");
+    s->conf.state = folder_path(&s->folder, "state");
+    s->conf.targets = s->targets;
+    s->conf.fleet.distinct_sites = true;
+    s->conf.fleet.spool_max = (uint64_t)1 << 30;
+    for (size_t i = 0; i < targets; i++) {
+        s->targets[i].name = mem_printf("t%zu", i);
+        s->targets[i].url = mem_printf("file://%s/t%zu", s->folder.path, i);
+    }
+    struct repo_options o = { .conf = &s->conf };
+    assert_ok(repo_init(&o, NULL, s->code, &e), &e);
+}
+
+void
+site_open(struct site *s)
+{
+    struct repo_options o = { .conf = &s->conf, .write = true, .wrap = s->wrap,
+                              .wrap_arg = s->wrap_arg };
+    struct err e = { 0 };
+
+    assert_null(s->repo);
+    assert_ok(repo_open(&o, &s->repo, &e), &e);
+}
+
+void
+site_close(struct site *s)
+{
+    repo_close(TAKE(s->repo));
+}
+
+void
+site_open_again(struct site *s)
+{
+    site_close(s);
+    site_open(s);
+}
+
+void
+site_remove(struct site *s)
+{
+    site_close(s);
+    mem_free(s->conf.path);
+    mem_free(s->conf.repository);
+    mem_free(s->conf.key.file);
+    mem_free(s->conf.state);
+    for (size_t i = 0; i < s->conf.target_count; i++) {
+        mem_free(s->targets[i].name);
+        mem_free(s->targets[i].url);
+    }
+    folder_remove(&s->folder);
+}
+
+struct storage *
+site_store(const struct site *s, size_t i)
+{
+    return storage_dir(s->targets[i].url + strlen("file://"));
+}
+
+static int
+count(void *arg, const struct object_info *o, struct err *e)
+{
+    size_t *n = arg;
+
+    (void)o;
+    (void)e;
+    ++*n;
+    return 0;
+}
+
+size_t
+site_count(const struct site *s, size_t i, const char *prefix)
+{
+    CLEANUP(storage_close_p) struct storage *store = site_store(s, i);
+    struct err e = { 0 };
+    size_t n = 0;
+
+    assert_ok(storage_list(store, prefix, count, &n, &e), &e);
+    return n;
+}
+
+void
+site_drop_cache(struct site *s)
+{
+    static const char *const names[] = { "cache.db", "cache.db-wal", "cache.db-shm" };
+
+    assert_null(s->repo);
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        AUTOFREE char *path = mem_printf("%s/main/%s", s->conf.state, names[i]);
+        unlink(path);
+    }
+}
