@@ -64,8 +64,10 @@ struct box_pair {
     uint8_t sec[KEY_LEN];
 };
 void box_generate(struct box_pair *p);
-/* Seals to a public key: out holds plain.len + BOX_LEN. */
-void box_seal(uint8_t *out, const uint8_t pub[KEY_LEN], struct slice plain);
+/* Seals to a public key: out holds plain.len + BOX_LEN. `seed` is 32 random
+ * bytes, for the ephemeral pair, so that a test can repeat it. */
+void box_seal(uint8_t *out, const uint8_t pub[KEY_LEN], const uint8_t seed[KEY_LEN],
+              struct slice plain);
 MUST_USE int box_open(uint8_t *out, const struct box_pair *p, struct slice sealed,
                       struct err *e);
 

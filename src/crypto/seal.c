@@ -215,11 +215,23 @@ box_generate(struct box_pair *p)
     crypto_box_keypair(p->pub, p->sec);
 }
 
+/* crypto_box_seal() takes its ephemeral pair from the kernel; this is the same
+ * construction with the pair from a seed, and is opened by the same call. */
 void
-box_seal(uint8_t *out, const uint8_t pub[KEY_LEN], struct slice plain)
+box_seal(uint8_t *out, const uint8_t pub[KEY_LEN], const uint8_t seed[KEY_LEN],
+         struct slice plain)
 {
-    int rc = crypto_box_seal(out, plain.ptr, plain.len, pub);
+    uint8_t sec[crypto_box_SECRETKEYBYTES], nonce[crypto_box_NONCEBYTES];
+    crypto_generichash_state h;
+
+    crypto_box_seed_keypair(out, sec, seed);
+    crypto_generichash_init(&h, NULL, 0, sizeof nonce);
+    crypto_generichash_update(&h, out, KEY_LEN);
+    crypto_generichash_update(&h, pub, KEY_LEN);
+    crypto_generichash_final(&h, nonce, sizeof nonce);
+    int rc = crypto_box_easy(out + KEY_LEN, plain.ptr, plain.len, nonce, pub, sec);
     assert(rc == 0);
+    sodium_memzero(sec, sizeof sec);
 }
 
 int

@@ -44,18 +44,20 @@ session_new(const struct keys *k, struct random *rnd)
 {
     struct session *s = crypto_alloc(sizeof *s);
     const struct epoch *ep = keys_newest_epoch(k);
-    uint8_t key[KEY_LEN];
+    uint8_t key[KEY_LEN], seed[KEY_LEN];
 
     random_bytes(rnd, s->id, ID_LEN);
     for (int c = CLASS_DATA; c <= CLASS_META; c++) {
         random_bytes(rnd, key, sizeof key);
+        random_bytes(rnd, seed, sizeof seed);
         s->key[c].class = (enum chunk_class)c;
         s->key[c].suite = crypto_best_suite();
         s->key[c].epoch = ep->number;
-        box_seal(s->key[c].sealed, ep->pair[c].pub, slice_of(key, sizeof key));
+        box_seal(s->key[c].sealed, ep->pair[c].pub, seed, slice_of(key, sizeof key));
         hmac_key(&s->prk[c], slice_of(key, sizeof key));
     }
     crypto_wipe(key, sizeof key);
+    crypto_wipe(seed, sizeof seed);
     return s;
 }
 
