@@ -53,6 +53,10 @@ app_fail(const struct err *e)
 MUST_USE int app_open(struct app *app, struct err *e);
 void app_close(struct app *app);
 
+/* May a command that cron runs tell how it went? On a terminal or with -v; cron
+ * gets nothing but warnings and errors. */
+bool app_chatty(const struct app *app);
+
 /* The worst of `s` and all that was noted. */
 enum status app_status(const struct app *app, enum status s);
 

@@ -21,6 +21,7 @@ struct backup_progress {
     atomic_ullong new_chunks, new_bytes, stored_bytes; /* not known before */
     atomic_ullong kept;               /* entries taken from the parent */
     atomic_ullong issues;
+    uint64_t expected_bytes;          /* what the parent held; 0: unknown */
 };
 
 typedef void backup_tick_fn(void *arg, const struct backup_progress *p);

@@ -37,6 +37,12 @@ app_close(struct app *app)
     app->result = NULL;
 }
 
+bool
+app_chatty(const struct app *app)
+{
+    return !app->json && !app->quiet && (isatty(STDOUT_FILENO) || app->verbose > 0);
+}
+
 enum status
 app_status(const struct app *app, enum status s)
 {

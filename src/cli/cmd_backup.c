@@ -57,6 +57,7 @@ on_tick(void *arg, const struct backup_progress *p)
 {
     struct told *t = arg;
     struct progress line = { .what = t->what, .bytes_done = atomic_load(&p->bytes),
+                             .bytes_total = p->expected_bytes,
                              .files_done = atomic_load(&p->entries) };
 
     progress_update(&line);
@@ -97,7 +98,7 @@ tell(struct app *app, json_t *o, const char *source, const struct backup_result 
     json_put_int(o, "stored_bytes", (int64_t)res->stored_bytes);
     json_put_seconds(o, "elapsed", res->elapsed_ms);
     tell_targets(app, o, res);
-    if (app->json || app->quiet || log_level() < LOG_NOTE)
+    if (!app_chatty(app))
         return;
     size_t good = 0;
     for (size_t i = 0; i < res->target_count; i++)

@@ -34,7 +34,7 @@ tell(struct app *app, const struct options *o, const struct sync_result *res)
             log_warn("target %s is not complete: %s", t->name, err_text(&t->why));
             app_note(app, STATUS_DEGRADED);
         }
-        if (!app->json && !app->quiet)
+        if (app_chatty(app))
             printf("%s: %s, %llu objects sent (%s)\n", t->name,
                    t->committed ? "complete" : "not complete",
                    (unsigned long long)t->sent_objects, text_of_size(t->sent_bytes));

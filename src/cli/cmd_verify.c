@@ -95,7 +95,7 @@ tell(struct app *app, const struct verify_result *res)
     json_put_int(app->result, "damaged_files", (int64_t)res->damaged_files);
     json_put_int(app->result, "unhealed", (int64_t)res->unhealed);
     json_put_seconds(app->result, "elapsed", res->elapsed_ms);
-    if (!app->json && !app->quiet)
+    if (app_chatty(app))
         table_print(t, stdout);
 }
 

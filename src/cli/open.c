@@ -1,6 +1,7 @@
 #include "cli/open.h"
 #include "cli/output.h"
 #include "conf/env.h"
+#include "base/clock.h"
 #include "base/text.h"
 
 static int
@@ -8,9 +9,14 @@ open_repo(struct app *app, bool write, int64_t wait_ms, struct repo **out, struc
 {
     struct repo_options o = { .conf = app->conf, .write = write, .wait_ms = wait_ms };
     const char *seed = env_get("DRTOOL_TEST_SEED");
+    const char *skew = env_get("DRTOOL_TEST_CLOCK_SKEW");
+    uint64_t seconds = 0;
 
     if (seed && !text_uint(seed, UINT64_MAX, &o.seed))
         return err_set(e, ERR_USAGE, 0, "DRTOOL_TEST_SEED is not a number");
+    if (skew && !text_uint(skew, UINT32_MAX, &seconds))
+        return err_set(e, ERR_USAGE, 0, "DRTOOL_TEST_CLOCK_SKEW is not a number");
+    clock_skew((int64_t)seconds);
     if (repo_open(&o, out, e) < 0)
         return -1;
     if (repo_load_index(*out, e) < 0) {

@@ -404,6 +404,7 @@ open_all(struct run *run, struct snapshot_list *l, struct err *e)
                        run->options->dry_run, &run->progress, &run->pipeline, e) < 0)
         return -1;
     if (run->parent) {
+        run->progress.expected_bytes = run->parent->info.root.bytes;
         run->manifest = manifest_reader_new(&run->parent->info.root, repo_load_node,
                                             run->repo);
         run->have_parent_entry = true; /* "" is before every path */

@@ -144,7 +144,7 @@ commit_one(struct delivery *d, struct target *t, size_t index, const char *key,
         split(d, t, buf_slice(&missing), &copy, condemned);
         if (condemned->len > 0)
             return 0;
-        log_note("target %s lacks %zu packs of the snapshot; copying them from the others",
+        log_info("target %s lacks %zu packs of the snapshot; copying them from the others",
                  t->name, copy.len / 32);
         if (copy_missing(d, t, buf_slice(&copy), e) < 0 || wait_for_lane(d, t, e) < 0)
             return -1;
