@@ -114,7 +114,8 @@ unreadable(struct content_reader *r, const struct entry *en, struct err *e)
     return 0;
 }
 
-/* Reads up to SMALL_MAX bytes behind the bundle's fill. 1; 0 it is larger; -1. */
+/* Reads up to SMALL_MAX bytes behind the bundle's fill. 1; 0 it is larger, or has
+ * holes; -1. */
 static int
 read_small(struct content_reader *r, size_t *len, struct err *e)
 {
@@ -126,14 +127,10 @@ read_small(struct content_reader *r, size_t *len, struct err *e)
         if (source_read(r->source, r->bundle->data + r->bundle_fill + *len,
                         SMALL_MAX - *len, &got, &hole, e) < 0)
             return -1;
-        if (hole > 0) {
-            if (hole > SMALL_MAX - *len)
-                return 0;
-            memset(r->bundle->data + r->bundle_fill + *len, 0, hole);
-            *len += (size_t)hole;
-        } else if (got == 0) {
+        if (hole > 0) /* a hole is an extent of its own: not for a bundle */
+            return 0;
+        if (got == 0)
             return 1;
-        }
         *len += got;
         if (*len == SMALL_MAX)
             return 0;

@@ -121,13 +121,19 @@ make_links(struct run *run, struct batch *b, struct err *e)
     return 0;
 }
 
+/* Set while a folder above the source's paths is finished: its attributes are a
+ * courtesy, since such folders are seldom the person's own. */
+static _Thread_local bool courtesy;
+
 static int
 finish_dirs(struct run *run, struct batch *b, struct err *e)
 {
     for (size_t i = 0; i < b->left_count; i++) {
         struct wfile *f = b->left[i];
-        if (place_dir_finish(run->place, &f->entry, e) < 0
-            && blocked(run, f->told_path, e) < 0)
+        courtesy = f->entry.flags & ENTRY_ABOVE;
+        int rc = place_dir_finish(run->place, &f->entry, e);
+        courtesy = false;
+        if (rc < 0 && blocked(run, f->told_path, e) < 0)
             return -1;
     }
     return 0;
@@ -676,6 +682,8 @@ on_place_issue(void *arg, struct slice path, const char *what, const char *why)
     struct run *run = arg;
     AUTOFREE char *text = mem_printf("%s: %s", what, why);
 
+    if (courtesy)
+        return;
     window_issue(&run->window, RESTORE_NOT_SET, path, text);
 }
 
