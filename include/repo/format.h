@@ -27,6 +27,7 @@ struct header {
     uint16_t group;
     uint8_t repo[ID_LEN];
     uint8_t session[ID_LEN];
+    uint32_t must_write, must_delete; /* unknown feature bits, as read */
 };
 
 void header_put(struct buf *out, const struct header *h);

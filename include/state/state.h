@@ -74,7 +74,6 @@ typedef int state_blob_fn(void *arg, struct slice name, struct slice value,
 MUST_USE int state_pending_put(struct state *s, struct slice pack, struct slice record,
                                struct err *e);
 MUST_USE int state_pending_drop(struct state *s, struct slice pack, struct err *e);
-MUST_USE int state_pending_clear(struct state *s, struct err *e);
 MUST_USE int state_pending_list(struct state *s, state_blob_fn *fn, void *arg,
                                 struct err *e);
 

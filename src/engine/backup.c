@@ -13,6 +13,7 @@
 
 /* Times this close before the last walk may have hidden a change (git's rule). */
 #define RACY_S 2
+#define CONFIG_KEPT_MAX ((size_t)256 << 10) /* a larger one is left out */
 #define SHRUNK_ENTRIES_MIN 100 /* smaller sources may shrink as they like */
 
 struct run {
@@ -299,8 +300,9 @@ fill_snapshot(struct run *run, struct snapshot *s, const struct manifest_root *r
     s->root = *root;
     s->issues = atomic_load(&run->progress.issues);
     s->added = atomic_load(&run->progress.stored_bytes);
-    s->config = BUF(SNAPSHOT_MAX);
-    buf_put_slice(&s->config, run->options->config);
+    s->config = BUF(CONFIG_KEPT_MAX);
+    if (run->options->config.len <= CONFIG_KEPT_MAX)
+        buf_put_slice(&s->config, run->options->config);
     for (const char *const *t = run->options->tags; t && *t && s->tag_count < TAGS_MAX; t++)
         s->tags[s->tag_count++] = mem_strdup(*t);
     if (run->parent)

@@ -7,6 +7,7 @@
 #define DATA_PACKS 2 /* open at once; a chunk goes to either at random */
 #define PACKS (DATA_PACKS + 1)
 #define META (PACKS - 1)
+#define PACK_CHUNKS_USUAL 32768 /* a pack of tiny chunks is closed earlier */
 
 /* What a link group's content is, once the first name has been through. */
 struct link {
@@ -146,7 +147,9 @@ store_sealed(struct packer *p, struct chunk_record *rec, struct slice sealed,
         || index_add_chunk(repo_index(p->repo), o->number, rec, key, e) < 0)
         return -1;
     packer_use_pack(p, o->number);
-    return pack_size(o->writer) >= PACK_TARGET ? close_pack(p, o, false, e) : 0;
+    bool full = pack_size(o->writer) >= PACK_TARGET
+             || pack_count(o->writer) >= PACK_CHUNKS_USUAL;
+    return full ? close_pack(p, o, false, e) : 0;
 }
 
 /* Stores a metadata chunk unless it is known; a node_store_fn. */

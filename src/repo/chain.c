@@ -28,10 +28,19 @@ repo_signer(void *arg, const uint8_t signer[ID_LEN], uint8_t pub[KEY_LEN])
         return true;
     }
     for (size_t i = 0; i < r->host_count; i++)
-        if (memcmp(r->hosts[i].id, signer, ID_LEN) == 0 && !r->hosts[i].revoked) {
+        if (memcmp(r->hosts[i].id, signer, ID_LEN) == 0) {
             memcpy(pub, r->hosts[i].pub, KEY_LEN);
             return true;
         }
+    return false;
+}
+
+bool
+repo_revoked(const struct repo *r, const uint8_t host[ID_LEN])
+{
+    for (size_t i = 0; i < r->host_count; i++)
+        if (memcmp(r->hosts[i].id, host, ID_LEN) == 0)
+            return r->hosts[i].revoked;
     return false;
 }
 

@@ -5,7 +5,7 @@
 /* Bits of an entry's second byte. */
 enum shape {
     SHAPE_XATTRS = 1,      /* xattrs follow */
-    SHAPE_XATTR_CHUNK = 2, /* a chunk id and a length instead */
+    SHAPE_XATTR_CHUNK = 2, /* a chunk id instead */
     SHAPE_CONTENT_ID = 4,
     SHAPE_TREE = 8,
 };
@@ -124,6 +124,8 @@ get_extents(struct reader *r, struct entry_context *c, struct entry *en)
             read_copy(r, x->id.bytes, sizeof x->id.bytes);
             c->last = x->id;
         } else if (naming == NAMED_LAST) {
+            if (chunk_id_is_hole(&c->last))
+                return false;
             x->id = c->last;
         } else if (naming != NAMED_HOLE) {
             return false;
@@ -170,7 +172,8 @@ entry_get(struct reader *r, struct entry_context *c, struct entry *en,
         en->rdev = read_var(r);
     en->tree = shape & SHAPE_TREE;
     bool ok = !r->bad && en->type >= ENTRY_FILE && en->type <= ENTRY_BLOCK
-           && en->mtime_ns < 1000000000 && shape < 16;
+           && en->mtime_ns < 1000000000 && shape < 16
+           && (shape & 3) != (SHAPE_XATTRS | SHAPE_XATTR_CHUNK);
     if (!ok || en->type != ENTRY_FILE)
         return ok;
     en->size = read_var(r);

@@ -44,7 +44,8 @@ header_parse(struct slice object, enum object_type type, const uint8_t *repo,
     uint8_t major = read_u8(&r);
     out->group = read_u16(&r);
     uint32_t must_read = read_u32(&r);
-    read_u64(&r); /* to write, to delete: judged by who does that */
+    out->must_write = read_u32(&r); /* judged by who writes or deletes */
+    out->must_delete = read_u32(&r);
     read_copy(&r, out->repo, ID_LEN);
     read_copy(&r, out->session, ID_LEN);
     if (major != FORMAT_MAJOR)

@@ -95,12 +95,22 @@ void repo_header_object(const struct keys *k, const uint8_t target_id[ID_LEN],
 /* chain.c: configuration records and hosts. */
 MUST_USE int repo_load_conf(struct repo *r, struct err *e);
 MUST_USE int repo_load_host(struct repo *r, struct err *e); /* enrolls it if it may */
+/* Knows revoked hosts too: what they stored before stays readable. */
 bool repo_signer(void *arg, const uint8_t signer[ID_LEN], uint8_t pub[KEY_LEN]);
+/* New data is not deduplicated against what a revoked host stored. */
+bool repo_revoked(const struct repo *r, const uint8_t host[ID_LEN]);
 /* The record that makes this host known. */
 MUST_USE int conf_enroll(struct repo *r, struct buf *object, char key[81],
                          struct err *e);
 void host_new(struct repo *r);
 MUST_USE int host_store(struct repo *r, struct err *e);
+
+/* Opens done/ or gone/ and checks that it is about the snapshot its name tells,
+ * on this target, and signed by who may: any host for done/, the snapshot's own
+ * or maintenance for gone/. `snapshot` gets the snapshot's key. */
+MUST_USE int repo_open_record(struct repo *r, struct target *t, const char *key,
+                              enum object_type type, char snapshot[CHAIN_KEY_LEN + 1],
+                              struct err *e);
 
 /* Reads a small object whose name carries its hash, from the cache or any
  * target (`from` NULL) and checks the hash. */

@@ -208,6 +208,8 @@ copy_listed(void *arg, const struct object_info *o, struct err *e)
         return 0;
     if (storage_get(c->from->store, &range, &object, e) < 0)
         return -1;
+    if (!format_hash_fits(o->key, buf_slice(&object)))
+        return err_set(e, ERR_CORRUPT, 0, "%s: the bytes do not fit the name", o->key);
     struct body body = body_of(buf_slice(&object));
     return storage_put(c->to->store, o->key, &body, 0, e);
 }

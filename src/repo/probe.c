@@ -40,6 +40,10 @@ check_header(struct repo *r, struct target *t, struct slice object, struct err *
     if (memcmp(signer, signer_root, ID_LEN) != 0
         || !record_copy(body, TAG_TARGET, t->id, ID_LEN))
         return err_set(e, ERR_FORGED, 0, "the repository header is malformed");
+    if (r->write && h.must_write != 0)
+        return err_set(e, ERR_UNSUPPORTED, 0,
+                       "writing to it needs features (bits %08x) that this drtool does "
+                       "not know; use a newer drtool", h.must_write);
     if (state_get(r->state, name, &kept, e) < 0)
         return -1;
     if (kept.len == ID_LEN) {

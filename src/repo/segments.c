@@ -83,7 +83,7 @@ take_pack(struct repo *r, struct slice rec, struct buf *numbers, struct err *e)
         || directory_parse(directory, size, &d, e) < 0)
         return err_set(e, ERR_CORRUPT, 0, "an index segment is malformed");
     origin_message(r, name, size, d.plain, &message);
-    if (!repo_signer(r, origin, pub)
+    if (!repo_signer(r, origin, pub) || repo_revoked(r, origin)
         || sign_check(sig, pub, "drtool-v1/pack", buf_slice(&message), &bad) < 0) {
         log_warn("a pack of an unknown or revoked host is not used");
         return 0;
@@ -157,7 +157,8 @@ index_listed(void *arg, const struct object_info *o, struct err *e)
     if (rc == 0 && o->size > SEGMENT_MAX)
         return 0;
     if (rc == 0 && take_segment(r, l->target, o->key, &numbers, &bad) < 0) {
-        if (bad.kind != ERR_CORRUPT && bad.kind != ERR_FORGED && bad.kind != ERR_NOT_FOUND) {
+        if (bad.kind != ERR_CORRUPT && bad.kind != ERR_FORGED && bad.kind != ERR_NOT_FOUND
+            && bad.kind != ERR_UNSUPPORTED) {
             *e = bad;
             return -1;
         }
@@ -417,7 +418,7 @@ repo_store_pack(struct repo *r, struct pack_done *p, uint32_t number, struct err
 struct publishing {
     struct repo *repo;
     struct buf plain;
-    unsigned packs;
+    struct buf names; /* of the packs in it */
 };
 
 /* "index/<hour 8 hex>-<sha256>"; the hour by a target's clock. */
@@ -448,8 +449,6 @@ flush_segment(struct publishing *p, struct err *e)
     uint8_t nonce[NONCE_LEN];
     char key[88];
 
-    if (p->packs == 0)
-        return 0;
     memcpy(h.repo, r->keys->repo_id, ID_LEN);
     header_put(&object, &h);
     signed_associated(&aad, OBJECT_INDEX, buf_slice(&object));
@@ -459,8 +458,12 @@ flush_segment(struct publishing *p, struct err *e)
     signed_end(&object, OBJECT_INDEX, r->host_id, r->host_seed);
     segment_key(r, buf_slice(&object), key);
     buf_clear(&p->plain);
-    p->packs = 0;
-    return fleet_put(r->fleet, key, RANK_INDEX, buf_slice(&object), e);
+    if (fleet_put(r->fleet, key, RANK_INDEX, buf_slice(&object), e) < 0)
+        return -1;
+    for (size_t i = 0; i + 32 <= p->names.len; i += 32)
+        if (state_pending_drop(r->state, slice_of(p->names.ptr + i, 32), e) < 0)
+            return -1;
+    return 0;
 }
 
 static int
@@ -469,6 +472,8 @@ publish_one(void *arg, struct slice name, struct slice locked, struct err *e)
     struct publishing *p = arg;
     AUTOBUF struct buf rec = BUF(locked.len);
 
+    if (p->names.len == 32 * SEGMENT_PACKS || p->plain.len >= SEGMENT_BYTES)
+        return 0; /* for the next one */
     if (name.len != 32
         || crypto_unlock(&rec, p->repo->keys->cache_key, SLICE("drtool-v1/pending"),
                          locked, e) < 0)
@@ -477,22 +482,27 @@ publish_one(void *arg, struct slice name, struct slice locked, struct err *e)
     put_pack(p->repo, &p->plain, name.ptr, record_u64(buf_slice(&rec), PENDING_SIZE),
              record_get(buf_slice(&rec), PENDING_DIRECTORY));
     record_end(&p->plain, at);
-    p->packs++;
+    buf_put_slice(&p->names, name);
     return 0;
 }
 
 int
 repo_publish_index(struct repo *r, struct err *e)
 {
-    struct publishing p = { .repo = r, .plain = BUF(SEGMENT_MAX) };
-    int rc = state_pending_list(r->state, publish_one, &p, e);
+    struct publishing p = { r, BUF(SEGMENT_MAX / 2), BUF(32 * SEGMENT_PACKS) };
+    int rc;
 
-    if (rc == 0)
-        rc = flush_segment(&p, e);
+    do {
+        buf_clear(&p.names);
+        rc = state_pending_list(r->state, publish_one, &p, e);
+        if (rc == 0 && p.names.len > 0)
+            rc = flush_segment(&p, e);
+    } while (rc == 0 && p.names.len > 0);
     buf_release(&p.plain);
+    buf_release(&p.names);
     if (rc < 0)
         return err_in(e, "publishing the index");
     r->pending_packs = 0;
     r->pending_bytes = 0;
-    return state_pending_clear(r->state, e);
+    return 0;
 }

@@ -57,27 +57,38 @@ snap_listed(void *arg, const struct object_info *o, struct err *e)
 
 /* done/ and gone/: a record of (target 1, snapshot key 2), signed by a host;
  * gone/ by maintenance as well. */
-enum record_tag { TAG_TARGET = 1, TAG_SNAPSHOT = 2, TAG_TIME = 3, TAG_REASON = 4 };
+enum record_tag { TAG_TARGET = 1, TAG_SNAPSHOT = 2 };
 
-static int
-open_record(struct repo *r, struct target *t, const char *key, enum object_type type,
-            char snapshot[CHAIN_KEY_LEN + 1], struct err *e)
+int
+repo_open_record(struct repo *r, struct target *t, const char *key, enum object_type type,
+                 char snapshot[CHAIN_KEY_LEN + 1], struct err *e)
 {
     AUTOBUF struct buf object = BUF(8192);
     uint8_t signer[ID_LEN], target[ID_LEN];
+    struct chain_name name, about;
     struct header h;
     struct slice body;
+    char tag[17];
 
     if (repo_get_small(r, t, key, &object, e) < 0
         || signed_open(buf_slice(&object), type, r->keys->repo_id, repo_signer, r, &h,
                        signer, &body, e) < 0)
         return -1;
-    struct slice name = record_get(body, TAG_SNAPSHOT);
+    struct slice text = record_get(body, TAG_SNAPSHOT);
     if (!record_copy(body, TAG_TARGET, target, ID_LEN)
-        || memcmp(target, t->id, ID_LEN) != 0 || name.len > CHAIN_KEY_LEN)
+        || memcmp(target, t->id, ID_LEN) != 0 || text.len > CHAIN_KEY_LEN)
         return err_set(e, ERR_FORGED, 0, "it is a record of another target");
-    memcpy(snapshot, name.ptr, name.len);
-    snapshot[name.len] = 0;
+    memcpy(snapshot, text.ptr, text.len);
+    snapshot[text.len] = 0;
+    if (!chain_name(&name, key) || !chain_name(&about, snapshot)
+        || strcmp(about.kind, "snap") != 0 || strcmp(name.host, about.host) != 0
+        || name.seq != about.seq)
+        return err_set(e, ERR_FORGED, 0, "it is about another snapshot than its name says");
+    keys_host_tag(r->keys, signer, tag);
+    if (memcmp(signer, signer_root, ID_LEN) == 0
+        || (type == OBJECT_GONE && strcmp(tag, about.host) != 0
+            && memcmp(signer, signer_maintain, ID_LEN) != 0))
+        return err_set(e, ERR_FORGED, 0, "it is signed by who may not");
     return 0;
 }
 
@@ -90,8 +101,9 @@ record_listed(struct listing *l, const struct object_info *o, enum object_type t
 
     if (o->size > 8192)
         return 0;
-    if (open_record(l->repo, l->target, o->key, type, snapshot, &bad) < 0) {
-        if (bad.kind != ERR_CORRUPT && bad.kind != ERR_FORGED && bad.kind != ERR_NOT_FOUND) {
+    if (repo_open_record(l->repo, l->target, o->key, type, snapshot, &bad) < 0) {
+        if (bad.kind != ERR_CORRUPT && bad.kind != ERR_FORGED && bad.kind != ERR_NOT_FOUND
+            && bad.kind != ERR_UNSUPPORTED) {
             *e = bad;
             return -1;
         }

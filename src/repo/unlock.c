@@ -18,7 +18,7 @@ static int
 read_key_file(const char *path, struct secret *s, struct err *e)
 {
     struct conf_secret ref = { .from = SECRET_FILE };
-    struct buf text = BUF(SECRET_MAX);
+    struct buf text = BUF(SECRET_MAX + 1);
 
     ref.value = mem_strdup(path);
     int rc = secret_resolve(&ref, &text, e);
@@ -37,14 +37,14 @@ read_key_file(const char *path, struct secret *s, struct err *e)
 static int
 read_passphrase(const struct conf_secret *ref, struct secret *s, struct err *e)
 {
-    struct buf text = BUF(SECRET_MAX);
+    struct buf text = BUF(SECRET_MAX + 1);
     struct err not_a_code = { 0 };
     int rc = secret_resolve(ref, &text, e);
 
     if (rc == 0 && code_parse(buf_cstr(&text), s->bytes, &not_a_code) == 0) {
         s->kind = SLOT_CODE;
         s->len = CODE_SECRET;
-    } else if (rc == 0) {
+    } else if (rc == 0 && text.len <= SECRET_MAX) {
         s->kind = SLOT_PASSPHRASE;
         s->len = text.len;
         memcpy(s->bytes, text.ptr, text.len);

@@ -309,12 +309,6 @@ state_pending_drop(struct state *s, struct slice pack, struct err *e)
 }
 
 int
-state_pending_clear(struct state *s, struct err *e)
-{
-    return run(s, "DELETE FROM pending", e, "");
-}
-
-int
 state_pending_list(struct state *s, state_blob_fn *fn, void *arg, struct err *e)
 {
     return list_blobs(s, "SELECT pack,record FROM pending ORDER BY rowid", "", NULL, fn,

@@ -1,0 +1,827 @@
+#!/usr/bin/python3
+"""Reads a drtool repository without drtool.
+
+    decode.py REPO_DIR [KEY] [--no-index] [--no-conf] COMMAND
+
+    KEY        --passphrase-env NAME | --key-file FILE | --code-env NAME
+    list                    the snapshots
+    ls SNAPSHOT             what is in one
+    cat SNAPSHOT PATH       one file's bytes
+    restore SNAPSHOT DIR    everything, into an empty or new folder
+    verify                  every object, every chunk, every snapshot
+
+REPO_DIR is the folder of a file:// target. SNAPSHOT is the beginning of an id,
+or the name of a source: its newest snapshot that counts. --no-index reads the
+packs' own directories, --no-conf goes on without the hosts' public keys.
+
+Written from drtool-format(5) alone; "5: NAME" below is a section of that page.
+Needs python3-nacl, python3-cryptography (AES-GCM) and python3-zstandard.
+"""
+import argparse
+import functools
+import grp
+import hashlib
+import hmac
+import os
+import pwd
+import re
+import stat
+import struct
+import sys
+import time
+
+import nacl.bindings as sodium
+import nacl.exceptions
+import zstandard
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+
+
+class Bad(Exception):
+    """What was read is damaged, forged or unknown."""
+
+
+def need(ok, why):
+    if not ok:
+        raise Bad(why)
+
+
+def warn(text):
+    print(text, file=sys.stderr)
+
+
+def shown(raw):
+    text = raw.decode("utf-8", "backslashreplace").replace("\\", "\\\\")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+# --- 5: CONVENTIONS: integers, records, algorithms ---------------------------
+
+class Cursor:
+    """Takes bytes and integers from the front of a byte string."""
+
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, n):
+        need(self.at + n <= len(self.data), "ends too early")
+        self.at += n
+        return self.data[self.at - n:self.at]
+
+    def u(self, n):
+        return int.from_bytes(self.take(n), "little")
+
+    def var(self):
+        value = 0
+        for i in range(10):
+            byte = self.u(1)
+            value |= (byte & 127) << (7 * i)
+            if byte < 128:
+                need(value < 1 << 64, "a var of more than 64 bits")
+                return value
+        raise Bad("a var of more than 10 bytes")
+
+    def zigzag(self):
+        n = self.var()
+        return n >> 1 ^ -(n & 1)
+
+    def string(self):
+        return self.take(self.var())
+
+    def end(self):
+        need(self.at == len(self.data), "bytes are left over")
+
+
+class Record:
+    """Fields by tag; of those with the same tag the first counts."""
+
+    def __init__(self, data):
+        c, self.fields = Cursor(data), []
+        while c.at < len(data):
+            tag = c.u(2)
+            self.fields.append((tag, c.take(c.u(4))))
+
+    def every(self, tag):
+        return [value for t, value in self.fields if t == tag]
+
+    def get(self, tag, length=None):
+        value = (self.every(tag) or [b""])[0]
+        need(length is None or len(value) == length, "field %d has a wrong length" % tag)
+        return value
+
+    def number(self, tag):
+        value = self.get(tag)
+        return int.from_bytes(value, "little") if len(value) == 8 else 0
+
+
+def sha256(data):
+    return hashlib.sha256(data).digest()
+
+
+def mac(key, *parts):
+    return hmac.new(key, b"".join(parts), "sha256").digest()
+
+
+def expand(key, info, length=32):
+    out = block = b""
+    while len(out) < length:
+        block = mac(key, block, info, bytes([len(out) // 32 + 1]))
+        out += block
+    return out[:length]
+
+
+def kdf(key, context, number):
+    return hashlib.blake2b(b"", digest_size=32, key=key, salt=struct.pack("<QQ", number, 0),
+                           person=context.ljust(16, b"\0")).digest()
+
+
+def unlock(key, locked, data):
+    need(len(locked) >= 40, "too short to be locked")
+    try:
+        return sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(locked[24:], data, locked[:24], key)
+    except nacl.exceptions.CryptoError:
+        raise Bad("cannot be unlocked") from None
+
+
+def unbox(public, private, sealed):
+    try:
+        return sodium.crypto_box_seal_open(sealed, public, private)
+    except (nacl.exceptions.CryptoError, TypeError):
+        raise Bad("a session key cannot be opened") from None
+
+
+def check_signature(public, signature, label, data):
+    try:
+        sodium.crypto_sign_open(signature + label + sha256(data), public)
+    except nacl.exceptions.CryptoError:
+        raise Bad("its signature does not fit") from None
+
+
+CRC = []
+for value in range(256):
+    for _ in range(8):
+        value = value >> 1 ^ (0x82f63b78 if value & 1 else 0)
+    CRC.append(value)
+
+
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc = crc >> 8 ^ CRC[(crc ^ byte) & 255]
+    return crc ^ 0xffffffff
+
+
+# --- 5: OBJECTS ON A TARGET, Limits, HEADER ----------------------------------
+
+LABEL = {letter: b"drtool-v1/" + word for letter, word in zip("RKCISDGWX", (
+    b"repo", b"slot", b"conf", b"index", b"snap", b"done", b"gone", b"mark", b"sweep"))}
+KINDS = [(letters, re.compile(pattern.replace("ID", "([0-9a-f]{64})")), limit)
+         for letters, pattern, limit in (
+    ("R", r"drt\.repo", 4096),
+    ("K", r"keys/[0-9a-f]{16}", 8704),
+    ("C", r"conf/([0-9]{10})-ID", 65536),
+    ("PM", r"pack/([0-9a-f]{2})/ID", 134217728),
+    ("I", r"index/([0-9a-f]{8})-ID", 125829120),
+    ("S", r"snap/([0-9a-f]{16}/[0-9]{10})-ID", 1048576),
+    ("D", r"done/([0-9a-f]{16}/[0-9]{10})-ID", 8192),
+    ("G", r"gone/([0-9a-f]{16}/[0-9]{10})-ID", 8192),
+    ("W", r"gc/([0-9a-f]{8})-ID\.mark", 67108864),
+    ("X", r"gc/([0-9a-f]{8})-ID\.sweep", 67108864))]
+ROOT, MAINTENANCE = bytes(16), b"\xff" * 16
+
+
+def check_header(raw, letters, repository=None):
+    need(len(raw) >= 64 and raw[:8] == b"\x89DRT\r\n\x1a\n", "no drtool object")
+    need(crc32c(raw[:60]) == int.from_bytes(raw[60:64], "little"), "its header is damaged")
+    need(raw[9] == 1, "its format version is %d, not 1" % raw[9])
+    need(raw[12:16] == bytes(4), "it has features that this program does not know")
+    need(chr(raw[8]) in letters, "its type does not fit its name")
+    need(repository in (None, raw[24:40]), "it is of another repository")
+
+
+class Target:
+    """The objects of a folder whose names fit, by letter (5: Names and hashes)."""
+
+    def __init__(self, folder):
+        self.folder, self.names, self.ignored = folder, {k[0]: [] for k in KINDS}, 0
+        for where, _, files in os.walk(folder):
+            for file in files:
+                name = os.path.relpath(os.path.join(where, file), folder)
+                match = [(k, m) for k in KINDS for m in [k[1].fullmatch(name)] if m]
+                if match and (match[0][0][0] != "PM" or match[0][1][2].startswith(match[0][1][1])):
+                    self.names[match[0][0][0]].append(name)
+                else:
+                    self.ignored += not file.startswith(".")
+        for names in self.names.values():
+            names.sort()
+        self.packs = {name[-64:]: name for name in self.names["PM"]}
+
+    def size(self, name):
+        return os.stat(os.path.join(self.folder, name)).st_size
+
+    def read(self, name, offset, length):
+        with open(os.path.join(self.folder, name), "rb") as f:
+            f.seek(offset)
+            raw = f.read(length)
+        need(len(raw) == length, "is too short")
+        return raw
+
+    def get(self, name, repository=None):
+        """A whole object: limit, name hash and header are checked."""
+        letters, pattern, limit = next(k for k in KINDS if k[1].fullmatch(name))
+        need(self.size(name) <= limit, "is too large")
+        raw, groups = self.read(name, 0, self.size(name)), pattern.fullmatch(name).groups()
+        need(not groups or sha256(raw).hex() == groups[-1], "its SHA-256 is not its name")
+        check_header(raw, letters, repository)
+        return raw
+
+
+# --- 5: KEYS, KEY SLOTS, KEY FILES, RECOVERY CODES, BUNDLES ------------------
+
+def read_secret(args):
+    """(slot kind, secret) of what the command line names."""
+    if args.passphrase_env:
+        phrase = os.environb[os.fsencode(args.passphrase_env)]
+        return 1, phrase[:-1] if phrase.endswith(b"\n") else phrase
+    if args.key_file:
+        with open(args.key_file, encoding="ascii") as f:
+            match = re.fullmatch(r"drtool-key-v1:([0-9a-f]{64})\s*", f.read())
+        need(match, "this is no key file")
+        return 2, bytes.fromhex(match[1])
+    code = re.sub(r"[-\s]", "", os.environ[args.code_env].upper())
+    code = code.replace("O", "0").replace("I", "1").replace("L", "1")
+    digits = ["0123456789ABCDEFGHJKMNPQRSTVWXYZ".find(c) for c in code]
+    need(len(digits) == 36 and -1 not in digits, "this is no recovery code")
+    bits = functools.reduce(lambda n, digit: n << 5 | digit, digits)
+    secret = (bits >> 20).to_bytes(20, "big")
+    need(bits & 0xfffff == int.from_bytes(sha256(secret)[:3], "big") >> 4,
+         "the recovery code was mistyped")
+    return 3, secret
+
+
+def open_slot(raw, kind, secret):
+    """The bundle in a slot, or None when the slot is of another secret."""
+    passes, memory = struct.unpack_from("<II", raw, 68)
+    salt = raw[80:96]
+    if raw[64] != kind:
+        return None
+    if kind == 1:
+        need(1 <= passes <= 16 and 8 <= memory <= 4 << 20, "Argon2id outside the limits")
+        key = sodium.crypto_pwhash_alg(64, secret, salt, passes, memory * 1024,
+                                       sodium.crypto_pwhash_ALG_ARGON2ID13)
+    else:
+        key = expand(mac(salt, secret), LABEL["K"], 64)
+    if not hmac.compare_digest(key[32:], raw[96:128]):
+        return None
+    bundle = Record(unlock(key[:32], raw[128:], LABEL["K"] + raw[:128]))
+    need(bundle.get(2, 16) == raw[24:40], "the slot is of another repository")
+    return bundle
+
+
+class Repository:
+    def __init__(self, target, secret, index=True, conf=True):
+        self.target, self.bundle = target, None
+        for name in target.names["K"]:
+            try:
+                self.bundle = self.bundle or open_slot(target.get(name), *secret)
+            except Bad as why:
+                warn("%s: %s" % (name, why))
+        need(self.bundle, "no key slot fits this secret")
+        b = self.bundle
+        self.id, self.k_id, k_dir = b.get(2, 16), b.get(5, 32), b.get(7, 32)
+        self.k_directory, self.k_index, self.k_conf, self.k_name = (
+            kdf(k_dir, b"drt-dir_", n) for n in (1, 2, 3, 4))
+        self.epochs = {e.number(1): e for e in map(Record, b.every(9))}
+        self.hosts = {}
+        self.target_id = Record(self.signed("drt.repo", "root")[0]).get(1, 16)
+        self.hosts = self.follow_conf() if conf else None
+        self.table, self.directories, self.tails_read = {}, {}, False
+        for name in target.names["I"] if index else ():
+            try:
+                self.read_segment(name)
+            except Bad as why:
+                warn("%s: %s" % (name, why))
+
+    # --- 5: SIGNED OBJECTS, CONFIGURATION RECORDS ---
+
+    def signed(self, name, *roles):
+        """(body, signer, whole object), signed by one who has to sign it."""
+        raw = self.target.get(name, self.id)
+        need(len(raw) >= 144, "is too short")
+        signer = raw[-80:-64]
+        role = {ROOT: "root", MAINTENANCE: "maintenance"}.get(signer, "host")
+        need(role in roles, "must not be signed by " + role)
+        if role != "host" or self.hosts is not None:  # None: --no-conf
+            public = self.bundle.get(3 if role == "root" else 8, 32)
+            if role == "host":
+                public = self.hosts.get(signer)
+            need(public, "is signed by an unknown or revoked host")
+            check_signature(public, raw[-64:], LABEL[chr(raw[8])], raw[:-64])
+        return raw[64:-80], signer, raw
+
+    def follow_conf(self):
+        """Public keys by host id. A record that does not fit ends the program."""
+        hosts, before, names = {}, None, {}
+        for name in self.target.names["C"]:
+            names.setdefault(int(name[5:15]), name)
+        need(names, "there is no conf/; --no-conf goes on without")
+        for number in range(len(names)):
+            need(number in names and number < 10000, "conf/ has a gap")
+            body, _, raw = self.signed(names[number], "root")
+            record = Record(unlock(self.k_conf, body, LABEL["C"] + raw[:64]))
+            need(record.number(1) == number, "conf/ record has another number")
+            need(not number or record.get(2) == before, "conf/ record does not fit the one before")
+            for tag, value in record.fields:
+                if tag == 4:
+                    hosts[Record(value).get(1, 16)] = Record(value).get(2, 32)
+                elif tag == 5:
+                    hosts.pop(value, None)
+            before = sha256(raw)
+        return hosts
+
+    # --- 5: SNAPSHOTS, COMMIT RECORDS ---
+
+    def snapshot(self, name):
+        body, signer, raw = self.signed(name, "host")
+        number, epoch = struct.unpack_from("<QI", body)
+        need(epoch in self.epochs, "is of an unknown epoch")
+        key = unbox(self.epochs[epoch].get(3, 32), self.epochs[epoch].get(5, 32), body[12:92])
+        record = Record(unlock(expand(key, LABEL["S"] + body[:8]), body[92:],
+                               LABEL["S"] + raw[:156]))
+        tag = mac(self.k_name, signer)[:8].hex()
+        need(record.get(4) == signer, "is not signed by its host")
+        need(name.startswith("snap/%s/%010d-" % (tag, number)) and record.number(5) == number,
+             "its host or number does not fit its name")
+        return record
+
+    def commit(self, name):
+        """The snapshot of which a done/ or gone/ speaks, None for another target."""
+        record = Record(self.signed(name, "host", "maintenance")[0])
+        about = os.fsdecode(record.get(2))
+        need(record.get(1) == self.target_id, "is for another target")
+        need(about.startswith("snap" + name[4:33]), "its name does not fit its content")
+        return about
+
+    def snapshots(self, problem=lambda name, why: warn("%s: %s" % (name, why))):
+        """[(time, id, record, state)] by time."""
+        found, about = [], {"D": set(), "G": set()}
+        for letter in "DGS":
+            for name in self.target.names[letter]:
+                try:
+                    if letter != "S":
+                        about[letter].add(self.commit(name))
+                    elif name not in about["G"]:
+                        record = self.snapshot(name)
+                        state = ("unfinished" if name not in about["D"] else
+                                 "partial" if record.number(12) & 1 else "committed")
+                        begun = struct.unpack("<qI", record.get(6, 12))
+                        found.append((begun, name[-64:], record, state))
+                except Bad as why:
+                    problem(name, why)
+        return sorted(found, key=lambda s: s[:2])
+
+    def choose(self, text):
+        every = self.snapshots()
+        newest = [s for s in every if s[3] == "committed" and s[2].get(1) == os.fsencode(text)]
+        fit = newest[-1:] or [s for s in every if s[1].startswith(text.lower())]
+        need(len(fit) == 1, "%d snapshots fit %s" % (len(fit), text))
+        if fit[0][3] != "committed":
+            warn("this snapshot is " + fit[0][3])
+        return fit[0][2]
+
+    # --- 5: PACKS, INDEX SEGMENTS ---
+
+    def add_directory(self, pack, plain, end):
+        """Puts a directory into the table; chunks lie between 80 and `end`."""
+        k, c = struct.unpack_from("<II", plain.ljust(8, b"\0"))
+        length = 8 + 88 * k + 52 * c
+        need(k <= 255 and c <= 1 << 20 and length <= len(plain), "its directory has a wrong length")
+        need(not any(plain[length:]), "its directory has something behind it")
+        keys = [plain[8 + 88 * i:96 + 88 * i] for i in range(k)]
+        letter = self.target.read(self.target.packs[pack], 8, 1)
+        need(all(e[0] == " PM".index(letter.decode()) and e[1] in (1, 2) for e in keys),
+             "its directory has a wrong key")
+        offset, records = 80, list(struct.iter_unpack("<32sIIIIBBBx", plain[8 + 88 * k:length]))
+        for _, _, at, stored, raw, key, encoding, kind in records:
+            need(at == offset and 16 <= stored <= 4259840 and raw <= 4194304 and key < k
+                 and encoding in (0, 1) and 1 <= kind <= 6 and keys[key][0] == 1 + (kind > 2)
+                 and (encoding or stored == raw + 16), "its directory has a wrong chunk")
+            offset += stored
+        need(offset <= end, "its chunks are longer than it is")
+        if self.directories.setdefault(pack, plain[:length]) != plain[:length]:
+            raise Bad("its directory is not the one of the index")
+        for r in records:
+            self.table.setdefault(r[0], {})[pack] = (keys[r[5]], r)
+
+    def read_segment(self, name):
+        body, _, raw = self.signed(name, "host", "maintenance")
+        for pack in map(Record, Record(unlock(self.k_index, body, LABEL["I"] + raw[:64])).every(1)):
+            sha, size, plain = pack.get(1, 32), pack.number(2), pack.get(5)
+            if sha.hex() not in self.target.packs:
+                continue
+            if self.hosts is not None:
+                public = self.hosts.get(pack.get(3, 16))
+                need(public, "a pack of an unknown or revoked host")
+                check_signature(public, pack.get(4, 64), b"drtool-v1/pack",
+                                self.id + sha + struct.pack("<Q", size) + sha256(plain))
+            need(size == self.target.size(self.target.packs[sha.hex()]), "a pack has another size")
+            self.add_directory(sha.hex(), plain, size - 48 - 40 - len(plain))
+
+    def read_tail(self, pack):
+        name = self.target.packs[pack]
+        size = self.target.size(name)
+        need(128 <= size <= 134217728, "has a wrong size")
+        head, foot = self.target.read(name, 0, 80), self.target.read(name, size - 48, 48)
+        check_header(head, "PM", self.id)
+        need(crc32c(foot[:44]) == int.from_bytes(foot[44:], "little"), "its footer is damaged")
+        offset, length = struct.unpack_from("<QI", foot, 16)
+        need(foot[:16] == head[64:] and offset >= 80 and offset + length + 48 == size
+             and length <= 54591488, "its footer does not fit")
+        locked, label = self.target.read(name, offset, length), b"drtool-v1/directory"
+        need(locked[:24] == bytes(24), "its directory has a nonce")
+        plain = unlock(expand(self.k_directory, label + foot[:16]), locked, label + head)
+        self.add_directory(pack, plain, offset)
+
+    def read_tails(self, problem=lambda name, why: warn("%s: %s" % (name, why))):
+        self.tails_read = True
+        for pack, name in self.target.packs.items():
+            try:
+                self.read_tail(pack)
+            except Bad as why:
+                problem(name, why)
+
+    # --- 5: CHUNKS ---
+
+    @functools.lru_cache(maxsize=1024)
+    def session_key(self, entry):
+        epoch, which = self.epochs.get(int.from_bytes(entry[4:8], "little")), entry[0] - 1
+        need(epoch, "a session key of an unknown epoch")
+        return unbox(epoch.get(2 + which, 32), epoch.get(4 + which, 32), entry[8:])
+
+    def open_chunk(self, pack, entry, record):
+        chunk, counter, offset, stored, length, _, encoding, kind = record
+        info = (b"drtool-v1/chunk" + entry[:2] + chunk
+                + struct.pack("<IBII", counter, encoding, length, stored))
+        key = expand(self.session_key(entry), info)
+        try:
+            plain = (AESGCM, ChaCha20Poly1305)[entry[1] - 1](key).decrypt(
+                bytes(12), self.target.read(self.target.packs[pack], offset, stored),
+                self.id + entry[:1] + bytes([kind]) + chunk)
+            if encoding:
+                plain = zstandard.ZstdDecompressor().stream_reader(plain).read(length + 1)
+        except (InvalidTag, zstandard.ZstdError):
+            raise Bad("a chunk is damaged") from None
+        need(len(plain) == length, "a chunk has a wrong length")
+        need(mac(self.k_id, bytes([kind]), plain) == chunk, "a chunk is not what its id says")
+        return plain
+
+    @functools.lru_cache(maxsize=16)
+    def chunk(self, chunk, *kinds):
+        why = "is in no pack"
+        for _ in range(2):
+            for pack, (entry, record) in list(self.table.get(chunk, {}).items()):
+                try:
+                    need(record[7] in kinds, "is of kind %d" % record[7])
+                    return self.open_chunk(pack, entry, record)
+                except Bad as error:
+                    why = "%s: %s" % (self.target.packs[pack], error)
+            if not self.tails_read:
+                self.read_tails()
+        raise Bad("chunk %s: %s" % (chunk.hex()[:16], why))
+
+    # --- 5: MANIFEST, ENTRIES, EXTENT TREES, EXTENDED ATTRIBUTES ---
+
+    def node(self, chunk, level):
+        """(path, (child, entries, bytes)) or, in a leaf, (path, Entry)."""
+        c, path, named = Cursor(self.chunk(chunk, 3)), b"", [None]
+        need((c.u(1), c.u(1)) == (1, level) and level <= 11, "a node of a wrong level")
+        c.take(2)
+        for i in range(c.u(4)):
+            shared = c.var()
+            need(shared <= len(path) and (i or not shared), "a path is damaged")
+            before, path = path, path[:shared] + c.take(c.var())
+            need(len(path) <= 65535 and b"\0" not in path
+                 and not {b"", b".", b".."} & set(path.split(b"/")), "a path leads elsewhere")
+            need(not i or before.replace(b"/", b"\0") < path.replace(b"/", b"\0"),
+                 "paths are out of order")
+            yield path, (c.take(32), c.var(), c.var()) if level else Entry(c, named)
+        c.end()
+
+    def walk(self, chunk, level, first=None):
+        """All (path, entry) below a node; returns their number and size."""
+        count = size = 0
+        for path, item in self.node(chunk, level):
+            need(first in (None, path), "a node does not begin where its parent says")
+            if level:
+                below = yield from self.walk(item[0], level - 1, path)
+                need(below == item[1:], "a node does not hold what its parent says")
+                first, count, size = None, count + below[0], size + below[1]
+            else:
+                yield path, item
+                first, count, size = None, count + 1, size + item.size
+        return count, size
+
+    def entries(self, snapshot):
+        last, other = b"", b""
+        sums = self.walk(snapshot.get(8, 32), snapshot.number(9))
+        try:
+            while True:
+                path, entry = next(sums)
+                need(last.replace(b"/", b"\0") < path.replace(b"/", b"\0"), "paths are out of order")
+                need(not path.startswith(other + b"/"), "something lies in what is no folder")
+                last, other = path, other if entry.type == 2 else path
+                yield path, entry
+        except StopIteration as end:
+            need(end.value == (snapshot.number(10), snapshot.number(11)),
+                 "the snapshot counts other entries or bytes")
+
+    def find(self, snapshot, path):
+        chunk, level = snapshot.get(8, 32), snapshot.number(9)
+        while True:
+            item = None
+            for name, candidate in self.node(chunk, level):
+                if name.replace(b"/", b"\0") <= path.replace(b"/", b"\0"):
+                    item = name, candidate
+            need(item and (level or item[0] == path), "no such path in the snapshot")
+            if not level:
+                return item[1]
+            chunk, level = item[1][0], level - 1
+
+    def extents(self, chunk, size, level=None):
+        """(chunk id or None, offset, length) of the extent tree below a chunk."""
+        c = Cursor(self.chunk(chunk, 4))
+        need(c.u(1) == 1, "an extent node of an unknown version")
+        own, _, count = c.u(1), c.take(2), c.u(4)
+        need(own <= 11 and level in (None, own), "an extent node of a wrong level")
+        for _ in range(count):
+            name, offset, length = c.take(32), 0 if own else c.u(4), c.u(8)
+            size -= length
+            if own:
+                yield from self.extents(name, length, own - 1)
+            else:
+                yield name if any(name) else None, offset, length
+        c.end()
+        need(not size, "an extent node of a wrong length")
+
+    def content(self, entry):
+        """Pieces of a file: bytes, or the length of a hole."""
+        extents = entry.extents
+        if entry.shape & 8:
+            extents = self.extents(extents[0][0], entry.size)
+        whole = entry.content_id and hmac.new(self.k_id, b"entry", "sha256")
+        for chunk, offset, length in extents:
+            plain = self.chunk(chunk, 1, 2) if chunk else None
+            need(plain is None or offset + length <= len(plain), "an extent is too long")
+            piece = plain[offset:offset + length] if chunk else length
+            if whole:
+                whole.update(piece if chunk else bytes(length))
+            yield piece
+        need(not whole or whole.digest()[:16] == entry.content_id, "its content id does not fit")
+
+    def attributes(self, entry):
+        c, found = Cursor(self.chunk(entry.xattr_chunk, 5) if entry.shape & 2 else entry.xattrs), []
+        while c.at < len(c.data):
+            found.append((c.string(), c.string()))
+        return found
+
+
+class Entry:
+    def __init__(self, c, named):
+        """Reads one; named[0] is the chunk id that was named last in this leaf."""
+        self.type, self.shape, self.flags = c.u(1), c.u(1), c.var()
+        need(1 <= self.type <= 6 and self.shape < 16 and self.shape & 3 != 3
+             and (self.type == 1 or self.shape < 4), "an entry of an unknown form")
+        self.mode, self.uid, self.gid = c.var(), c.var(), c.var()
+        need(self.mode <= 0o7777, "a mode of too many bits")
+        self.user, self.group = c.string(), c.string()
+        self.mtime = c.zigzag() * 10 ** 9 + c.var()
+        self.ctime, self.inode, self.link = (c.zigzag(), c.var()), c.var(), c.var()
+        self.xattrs = c.string() if self.shape & 1 else b""
+        self.xattr_chunk = c.take(32) if self.shape & 2 else None
+        self.target = c.string() if self.type == 3 else b""
+        self.device = c.var() if self.type in (5, 6) else 0
+        self.size, self.content_id, self.extents = 0, None, []
+        if self.type != 1:
+            return
+        self.size = c.var()
+        self.content_id = c.take(16) if self.shape & 4 else None
+        count = c.u(1)
+        need(count <= 8 and (count == 1 or not self.shape & 8), "too many extents")
+        for _ in range(count):
+            naming = c.u(1)
+            need(naming <= 2 and (naming < 2 or named[0]), "an extent of an unknown naming")
+            if naming == 0:
+                named[0] = c.take(32)
+            self.extents.append((None if naming == 1 else named[0], c.var(), c.var()))
+        need(sum(e[2] for e in self.extents) == self.size, "extents do not add up to the size")
+        need(not self.shape & 8 or self.extents[0][:2] == (named[0], 0), "a tree in a hole")
+
+
+# --- restoring: 5: ENTRIES, last paragraphs ----------------------------------
+
+class Folder:
+    """An open folder, so that no symbolic link and no long path is in the way."""
+
+    def __init__(self, root, parts):
+        self.fd = os.open(root, os.O_DIRECTORY)
+        for part in parts:
+            try:
+                os.mkdir(part, dir_fd=self.fd)
+            except FileExistsError:
+                pass
+            above = self.fd
+            self.fd = os.open(part, os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
+            os.close(above)
+
+    def __del__(self):
+        os.close(self.fd)
+
+
+class Restore:
+    def __init__(self, repo, root):
+        self.repo, self.root, self.links, self.failed = repo, root, {}, 0
+        os.makedirs(root, exist_ok=True)
+        need(not os.listdir(root), "the folder to restore into is not empty")
+
+    @functools.lru_cache(maxsize=2)
+    def folder(self, path):
+        return Folder(self.root, path.split(b"/") if path else ())
+
+    def place(self, path):
+        parent, _, name = path.rpartition(b"/")
+        return b"/proc/self/fd/%d/%s" % (self.folder(parent).fd, name)
+
+    def guard(self, what, path, *args):
+        try:
+            what(path, *args)
+        except (Bad, OSError) as why:
+            self.failed += 1
+            warn("%s: %s" % (shown(path), getattr(why, "strerror", why)))
+
+    def everything(self, snapshot):
+        folders = []
+        for path, entry in self.repo.entries(snapshot):
+            self.guard(self.one, path, entry)
+            if entry.type == 2:
+                folders.append((path, entry))
+        for path, entry in reversed(folders):
+            self.guard(self.metadata, path, entry)
+
+    def one(self, path, e):
+        to = self.place(path)
+        if e.link in self.links:
+            self.folder(self.links[e.link].rpartition(b"/")[0])
+            os.link(self.place(self.links[e.link]), self.place(path), follow_symlinks=False)
+            return
+        if e.type == 1:
+            self.write(to, e)
+        elif e.type == 2:
+            os.mkdir(to)
+        elif e.type == 3:
+            os.symlink(e.target, to)
+        else:
+            os.mknod(to, {4: stat.S_IFIFO, 5: stat.S_IFCHR, 6: stat.S_IFBLK}[e.type] | 0o600, e.device)
+        if e.type != 2:
+            self.metadata(path, e)
+        if e.link:
+            self.links[e.link] = path
+
+    def write(self, to, e):
+        with open(to, "xb") as f:
+            try:
+                for piece in self.repo.content(e):
+                    if isinstance(piece, int):
+                        f.seek(piece, os.SEEK_CUR)
+                    else:
+                        f.write(piece)
+                f.truncate(e.size)
+            except Bad:
+                os.unlink(to)
+                raise
+
+    def metadata(self, path, e):
+        to, mode = self.place(path), e.mode
+        attributes = self.repo.attributes(e)
+        owner = [e.uid, e.gid]
+        for i, (look_up, name) in enumerate(((pwd.getpwnam, e.user), (grp.getgrnam, e.group))):
+            try:
+                owner[i] = look_up(os.fsdecode(name))[2]
+            except KeyError:
+                pass
+        try:
+            os.lchown(to, *owner)
+        except OSError:
+            mode &= 0o1777
+        problems = []
+        for mine in (True, False):
+            for name, value in attributes:
+                if name.startswith(b"user.") == mine:
+                    try:
+                        os.setxattr(to, name, value, follow_symlinks=False)
+                    except OSError as why:
+                        problems.append("%s: %s" % (shown(name), why.strerror))
+            if mine and e.type != 3:
+                os.chmod(to, mode)
+        os.utime(to, ns=(e.mtime, e.mtime), follow_symlinks=False)
+        need(not problems, ", ".join(problems))
+
+
+# --- commands ----------------------------------------------------------------
+
+def moment(seconds):
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def do_list(repo, _):
+    for begun, snapshot, record, state in repo.snapshots():
+        print(snapshot, shown(record.get(3)), shown(record.get(1)), moment(begun[0]),
+              record.number(10), state)
+
+
+def do_ls(repo, args):
+    for path, e in repo.entries(repo.choose(args.snapshot)):
+        kind = (0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR,
+                stat.S_IFBLK)[e.type]
+        print(stat.filemode(kind | e.mode), shown(e.user) or e.uid, shown(e.group) or e.gid,
+              e.size, moment(e.mtime // 10 ** 9), shown(path) + (" -> " + shown(e.target)) * (e.type == 3))
+
+
+def do_cat(repo, args):
+    entry = repo.find(repo.choose(args.snapshot), os.fsencode(args.path).strip(b"/"))
+    need(entry.type == 1, "this is no file")
+    for piece in repo.content(entry):
+        sys.stdout.buffer.write(bytes(piece) if isinstance(piece, int) else piece)
+
+
+def do_restore(repo, args):
+    restore = Restore(repo, os.fsencode(args.dir))
+    restore.everything(repo.choose(args.snapshot))
+    return restore.failed
+
+
+def do_verify(repo, _):
+    problems, seen = [], set()
+
+    def problem(name, why):
+        problems.append(name)
+        print("%s: %s" % (name, why))
+
+    def attempt(what, name, *args):
+        try:
+            what(*args)
+        except Bad as why:
+            problem(name, why)
+
+    def check_tree(record):
+        for path, e in repo.entries(record):
+            repo.attributes(e)
+            if e.content_id or tuple(e.extents) not in seen:
+                attempt(lambda: all(p is not None for p in repo.content(e)), shown(path))
+                seen.add(tuple(e.extents))
+
+    for letter, names in repo.target.names.items():
+        for name in names:
+            if letter in "IWX":
+                attempt(repo.signed, name, name, *("maintenance", "host")[:1 + (letter == "I")])
+            else:
+                attempt(repo.target.get, name, name, repo.id)
+    repo.read_tails(problem)
+    chunks = 0
+    for places in list(repo.table.values()):
+        for pack, (entry, record) in places.items():
+            attempt(repo.open_chunk, repo.target.packs[pack], pack, entry, record)
+            chunks += 1
+    counted = [s for s in repo.snapshots(problem) if s[3] == "committed"]
+    for _, snapshot, record, _ in counted:
+        attempt(check_tree, "snapshot " + snapshot, record)
+    print("%d objects, %d chunks, %d snapshots, %d problems; %d other names" % (
+        sum(map(len, repo.target.names.values())), chunks, len(counted), len(problems),
+        repo.target.ignored))
+    return len(problems)
+
+
+def main():
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("repo")
+    secret = parser.add_mutually_exclusive_group(required=True)
+    for option in ("--passphrase-env", "--key-file", "--code-env"):
+        secret.add_argument(option)
+    parser.add_argument("--no-index", action="store_true")
+    parser.add_argument("--no-conf", action="store_true")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, *operands in (("list",), ("ls", "snapshot"), ("cat", "snapshot", "path"),
+                            ("restore", "snapshot", "dir"), ("verify",)):
+        command = commands.add_parser(name)
+        for operand in operands:
+            command.add_argument(operand)
+    args = parser.parse_args()
+    try:
+        repo = Repository(Target(args.repo), read_secret(args), not args.no_index, not args.no_conf)
+        return 1 if globals()["do_" + args.command](repo, args) else 0
+    except (Bad, OSError, KeyError) as why:
+        warn("decode.py: %s" % why)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
