@@ -59,6 +59,9 @@ MUST_USE int index_segment_add(struct index *x, const char *key, struct slice pa
 MUST_USE int index_segment_get(struct index *x, const char *key, struct buf *packs,
                                struct err *e); /* 1, 0, -1 */
 
+/* From here on nothing is stored; who holds the lock may let it go. */
+void index_freeze(struct index *x);
+
 /* Everything added so far survives from here on. */
 MUST_USE int index_flush(struct index *x, struct err *e);
 

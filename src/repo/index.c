@@ -283,6 +283,14 @@ flush(struct index *x, struct err *e)
     return 0;
 }
 
+void
+index_freeze(struct index *x)
+{
+    pthread_rwlock_wrlock(&x->lock);
+    x->write = false;
+    pthread_rwlock_unlock(&x->lock);
+}
+
 int
 index_flush(struct index *x, struct err *e)
 {

@@ -11,6 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Readers hold the index only while they bring it up to date. */
+#define INDEX_WAIT_MS (10 * 60 * 1000)
+
 /* The folder of local state; a temporary one when nothing may be kept, or when
  * a reader may not write there. */
 static int
@@ -44,7 +47,7 @@ open_index(struct repo *r, struct err *e)
     struct err held = { 0 };
 
     r->index_dir = fs_join(r->dir, "index");
-    if (fs_lock(lock, r->write ? 5000 : 0, &r->index_lock_fd, &held) < 0) {
+    if (fs_lock(lock, r->write ? INDEX_WAIT_MS : 0, &r->index_lock_fd, &held) < 0) {
         if (r->write) {
             *e = held;
             return -1;

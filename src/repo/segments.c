@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* An index segment: the directories of some packs, locked under the index key
  * and signed by who made it. Its plain body is a record with a field per pack:
@@ -369,6 +370,12 @@ repo_load_index(struct repo *r, struct err *e)
     if (load_pending(r, e) < 0 || index_flush(r->index, e) < 0)
         return -1;
     judge(r, anybody);
+    if (!r->write && !r->index_temporary) { /* a long restore holds up no backup */
+        index_freeze(r->index);
+        if (r->index_lock_fd >= 0)
+            close(r->index_lock_fd);
+        r->index_lock_fd = -1;
+    }
     return 0;
 }
 
