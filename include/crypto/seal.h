@@ -15,9 +15,9 @@
 #define KEY_LEN 32
 #define TAG_LEN 16
 #define NONCE_LEN 24
-#define BOX_LEN 48   /* what a sealed box adds */
-#define SIGN_LEN 64  /* a signature */
-#define SEED_LEN 32  /* an Ed25519 private key, as its seed */
+#define BOX_LEN 48  /* what a sealed box adds */
+#define SIGN_LEN 64 /* a signature */
+#define SEED_LEN 32 /* an Ed25519 private key, as its seed */
 
 void crypto_init(void); /* once, before anything else; ends the program on failure */
 void crypto_wipe(void *p, size_t len);

@@ -16,12 +16,12 @@
 #include <stdatomic.h>
 
 struct backup_progress {
-    atomic_ullong entries, bytes;     /* seen */
-    atomic_ullong read_bytes;         /* content read */
+    atomic_ullong entries, bytes;                      /* seen */
+    atomic_ullong read_bytes;                          /* content read */
     atomic_ullong new_chunks, new_bytes, stored_bytes; /* not known before */
-    atomic_ullong kept;               /* entries taken from the parent */
+    atomic_ullong kept;                                /* entries taken from the parent */
     atomic_ullong issues;
-    uint64_t expected_bytes;          /* what the parent held; 0: unknown */
+    uint64_t expected_bytes; /* what the parent held; 0: unknown */
 };
 
 typedef void backup_tick_fn(void *arg, const struct backup_progress *p);
@@ -34,7 +34,7 @@ struct backup_options {
     bool dry_run;            /* reads and counts, stores nothing */
     bool accept_changed;     /* a source that shrank or moved is no error */
     source_issue_fn *issue;
-    backup_tick_fn *tick;    /* called now and then */
+    backup_tick_fn *tick; /* called now and then */
     void *arg;
 };
 
@@ -47,7 +47,7 @@ struct target_result {
 
 struct backup_result {
     enum status status;
-    char id[65];  /* hex; empty when there is no snapshot */
+    char id[65]; /* hex; empty when there is no snapshot */
     char key[CHAIN_KEY_LEN + 1];
     bool has_parent;
     uint64_t entries, bytes, kept, issues;

@@ -12,9 +12,9 @@
 #include "engine/backup.h"
 
 struct deliver_options {
-    const char *snapshot;      /* the one whose quorum counts; NULL: none */
-    int64_t linger_ms;         /* for the others, after the quorum */
-    int64_t timeout_ms;        /* for all of it; 0: none */
+    const char *snapshot; /* the one whose quorum counts; NULL: none */
+    int64_t linger_ms;    /* for the others, after the quorum */
+    int64_t timeout_ms;   /* for all of it; 0: none */
     /* Makes a successor of a snapshot from `packs` and gives its key; NULL: a
      * snapshot with condemned packs stays uncommitted. */
     int (*successor)(void *arg, const char *old, struct slice packs,

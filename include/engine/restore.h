@@ -44,19 +44,19 @@ struct restore_options {
     enum owner_mode owner;
     const char *const *include; /* patterns; NULL: all */
     const char *const *exclude;
-    struct target *from;      /* read from this target alone; NULL: any */
-    unsigned threads;         /* at least 1 */
-    bool plan;                /* only count */
+    struct target *from; /* read from this target alone; NULL: any */
+    unsigned threads;    /* at least 1 */
+    bool plan;           /* only count */
     restore_issue_fn *issue;
     restore_tick_fn *tick;
     void *arg;
 };
 
 struct restore_result {
-    uint64_t entries, files, bytes; /* bytes of content, holes left out */
-    uint64_t reused;                /* bytes that lay there already */
+    uint64_t entries, files, bytes;           /* bytes of content, holes left out */
+    uint64_t reused;                          /* bytes that lay there already */
     uint64_t damaged, not_set, kept, blocked; /* entries */
-    uint64_t packs;                 /* with plan: bytes and packs to read */
+    uint64_t packs;                           /* with plan: bytes and packs to read */
     int64_t elapsed_ms;
 };
 

@@ -28,8 +28,8 @@ struct verify_damage {
     const char *target;
     const char *snapshot_key; /* NULL: of no snapshot */
     const struct snapshot *snapshot;
-    struct slice path;        /* empty: the object itself */
-    const char *object;       /* its key; NULL when told as a file */
+    struct slice path;  /* empty: the object itself */
+    const char *object; /* its key; NULL when told as a file */
     const char *why;
 };
 typedef void verify_damage_fn(void *arg, const struct verify_damage *d);
@@ -40,7 +40,7 @@ struct verify_progress {
 typedef void verify_tick_fn(void *arg, const struct verify_progress *p);
 
 struct verify_options {
-    unsigned level; /* 0 to 3 */
+    unsigned level;     /* 0 to 3 */
     const char *target; /* NULL: all */
     bool heal;
     unsigned threads;

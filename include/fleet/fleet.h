@@ -24,10 +24,10 @@
 #define FLEET_TARGETS_MAX 16
 
 enum target_state {
-    TARGET_NEW,     /* not asked yet */
+    TARGET_NEW, /* not asked yet */
     TARGET_UP,
-    TARGET_DOWN,    /* does not answer */
-    TARGET_DENIED,  /* refuses our credentials */
+    TARGET_DOWN,   /* does not answer */
+    TARGET_DENIED, /* refuses our credentials */
     TARGET_FULL,
     TARGET_EMPTY,   /* answers, but holds no repository */
     TARGET_FOREIGN, /* holds another repository, or a forged header */
@@ -40,7 +40,8 @@ struct target {
     const char *site;
     struct storage *store;
     uint8_t id[16]; /* from its repository header */
-    enum target_state state; /* under the fleet's lock: use target_is_up(), fleet_fail() */
+    enum target_state
+        state; /* under the fleet's lock: use target_is_up(), fleet_fail() */
     struct err why;
     atomic_ullong bytes_sent, objects_sent, bytes_read, reads, bad_reads;
 };

@@ -14,17 +14,18 @@
 #include "codec/zip.h"
 #include "repo/keys.h"
 
-#define CHUNK_RAW_MAX (4u << 20)      /* plain bytes */
+#define CHUNK_RAW_MAX (4u << 20) /* plain bytes */
 #define CHUNK_STORED_MAX (CHUNK_RAW_MAX + 65536)
 #define SEALED_KEY_LEN (KEY_LEN + BOX_LEN)
 
-enum chunk_kind { /* part of the format */
-    KIND_FILE = 1,    /* bytes of one file */
-    KIND_BUNDLE = 2,  /* contents of small files, end to end */
-    KIND_NODE = 3,    /* a node of the manifest */
-    KIND_EXTENTS = 4, /* a node of an extent tree */
-    KIND_XATTRS = 5,  /* extended attributes that are too big for the manifest */
-    KIND_CONFIG = 6,  /* the configuration, without secrets */
+enum chunk_kind {                   /* part of the format */
+                  KIND_FILE = 1,    /* bytes of one file */
+                  KIND_BUNDLE = 2,  /* contents of small files, end to end */
+                  KIND_NODE = 3,    /* a node of the manifest */
+                  KIND_EXTENTS = 4, /* a node of an extent tree */
+                  KIND_XATTRS =
+                      5, /* extended attributes that are too big for the manifest */
+                  KIND_CONFIG = 6, /* the configuration, without secrets */
 };
 enum chunk_class chunk_class_of(enum chunk_kind kind);
 bool chunk_kind_known(unsigned kind);
@@ -58,7 +59,7 @@ struct chunk_record {
 /* The keys with which one run seals. Shared by threads; read-only. */
 struct session {
     uint8_t id[ID_LEN];
-    struct chunk_key key[3];   /* by class */
+    struct chunk_key key[3]; /* by class */
     struct hmac_key prk[3];
 };
 struct session *session_new(const struct keys *k, struct random *r);

@@ -16,10 +16,20 @@
 #define ID_LEN 16 /* repository, target, session and host ids */
 
 enum object_type { /* the letter in the header */
-    OBJECT_REPO = 'R',  OBJECT_SLOT = 'K', OBJECT_CONF = 'C', OBJECT_DATA = 'P',
-    OBJECT_META = 'M',  OBJECT_INDEX = 'I', OBJECT_SNAP = 'S', OBJECT_DONE = 'D',
-    OBJECT_GONE = 'G',  OBJECT_PIN = 'N',  OBJECT_MARK = 'W', OBJECT_SWEEP = 'X',
-    OBJECT_DRILL = 'E', OBJECT_LOG = 'L',
+                   OBJECT_REPO = 'R',
+                   OBJECT_SLOT = 'K',
+                   OBJECT_CONF = 'C',
+                   OBJECT_DATA = 'P',
+                   OBJECT_META = 'M',
+                   OBJECT_INDEX = 'I',
+                   OBJECT_SNAP = 'S',
+                   OBJECT_DONE = 'D',
+                   OBJECT_GONE = 'G',
+                   OBJECT_PIN = 'N',
+                   OBJECT_MARK = 'W',
+                   OBJECT_SWEEP = 'X',
+                   OBJECT_DRILL = 'E',
+                   OBJECT_LOG = 'L',
 };
 
 struct header {
@@ -34,8 +44,8 @@ void header_put(struct buf *out, const struct header *h);
 /* Checks magic, CRC, version, feature bits, and that the object is a `type` of
  * repository `repo` (NULL: of any). ERR_CORRUPT, ERR_FORGED (other repository
  * or type) or ERR_UNSUPPORTED (made by a newer drtool). */
-MUST_USE int header_parse(struct slice object, enum object_type type,
-                          const uint8_t *repo, struct header *out, struct err *e);
+MUST_USE int header_parse(struct slice object, enum object_type type, const uint8_t *repo,
+                          struct header *out, struct err *e);
 
 /* The label that begins a signature or the associated data of an object. */
 const char *format_label(enum object_type type);
@@ -48,9 +58,9 @@ bool pack_name(uint8_t name[32], const char *key);
 /* "snap/<host 16>/<seq 10>-<sha256 64>", the same for done, gone and pin. */
 #define CHAIN_KEY_LEN (5 + 16 + 1 + 10 + 1 + 64)
 struct chain_name {
-    char kind[5];     /* "snap", "done", "gone", "pin" */
-    char host[17];    /* 16 hex digits */
-    uint64_t seq;     /* below 10^10 */
+    char kind[5];  /* "snap", "done", "gone", "pin" */
+    char host[17]; /* 16 hex digits */
+    uint64_t seq;  /* below 10^10 */
     uint8_t sha256[32];
 };
 void chain_key(char out[CHAIN_KEY_LEN + 1], const struct chain_name *n);

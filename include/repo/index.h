@@ -21,7 +21,7 @@ struct index;
 struct location {
     uint32_t pack; /* number in this index */
     uint32_t offset, stored, raw, counter;
-    uint32_t key;  /* number in this index */
+    uint32_t key; /* number in this index */
     uint8_t encoding, kind;
 };
 

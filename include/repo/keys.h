@@ -69,8 +69,7 @@ const char *slot_kind_name(enum slot_kind k);
 
 /* Builds a slot object for `role`; `key` gets its name, "keys/…". */
 MUST_USE int slot_make(const struct keys *k, enum role role, enum slot_kind kind,
-                       struct slice secret, struct buf *out, char key[22],
-                       struct err *e);
+                       struct slice secret, struct buf *out, char key[22], struct err *e);
 /* Opens it: 1 and *out, 0 when the secret is not this slot's, -1 when the slot
  * is damaged. */
 MUST_USE int slot_open(struct slice object, enum slot_kind kind, struct slice secret,

@@ -13,9 +13,9 @@
 
 #include "repo/chunk.h"
 
-#define NODE_MAX (1u << 20)        /* plain bytes of a node, both trees */
+#define NODE_MAX (1u << 20) /* plain bytes of a node, both trees */
 #define TREE_LEVELS_MAX 12
-#define XATTRS_INLINE 4096         /* more get a chunk of their own */
+#define XATTRS_INLINE 4096 /* more get a chunk of their own */
 
 /* Store and load metadata chunks. */
 typedef int node_store_fn(void *arg, enum chunk_kind kind, struct slice plain,

@@ -12,9 +12,9 @@
 
 #include "repo/chunk.h"
 
-#define PACK_TARGET (32u << 20)      /* a pack is closed when it is larger */
+#define PACK_TARGET (32u << 20) /* a pack is closed when it is larger */
 #define PACK_MAX (128u << 20)
-#define PACK_BODY (HEADER_LEN + 16)  /* where the chunks begin */
+#define PACK_BODY (HEADER_LEN + 16) /* where the chunks begin */
 #define PACK_FOOTER 48
 #define PACK_CHUNKS_MAX (1u << 20)
 #define PACK_DIRECTORY_MAX (PACK_CHUNKS_MAX * (size_t)CHUNK_RECORD_LEN + 65536)

@@ -21,11 +21,11 @@ struct repo;
 
 struct repo_options {
     const struct conf *conf;
-    bool write;          /* takes the lock of this host, starts no lanes yet */
-    bool temporary;      /* keeps nothing: a state folder of its own, removed at close */
-    int64_t wait_ms;     /* for the lock */
-    uint64_t seed;       /* of a test; 0: the kernel's random numbers */
-    int level;           /* zstd; 0: 1 */
+    bool write;      /* takes the lock of this host, starts no lanes yet */
+    bool temporary;  /* keeps nothing: a state folder of its own, removed at close */
+    int64_t wait_ms; /* for the lock */
+    uint64_t seed;   /* of a test; 0: the kernel's random numbers */
+    int level;       /* zstd; 0: 1 */
     struct storage *(*wrap)(void *arg, const char *target, struct storage *inner);
     void *wrap_arg;
 };
@@ -115,12 +115,12 @@ struct snapshot_row {
     struct chain_name name;
     uint32_t snap, done, gone; /* bit i: target i has it */
     bool loaded;
-    struct snapshot info;      /* when loaded */
+    struct snapshot info; /* when loaded */
 };
 struct snapshot_list {
     struct snapshot_row *rows; /* oldest first by start, then host and seq */
     size_t count, cap;
-    uint32_t asked;            /* targets that answered */
+    uint32_t asked; /* targets that answered */
 };
 void snapshot_list_release(struct snapshot_list *l);
 /* Lists all snapshots that are not gone everywhere. What cannot be opened is

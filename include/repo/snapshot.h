@@ -26,15 +26,15 @@ struct snapshot {
     struct clock_time started, ended;
     struct manifest_root root;
     uint64_t flags;
-    uint64_t issues;        /* entries that are missing or not whole */
-    uint64_t added;         /* bytes stored anew, per target */
+    uint64_t issues; /* entries that are missing or not whole */
+    uint64_t added;  /* bytes stored anew, per target */
     char *tags[TAGS_MAX];
     size_t tag_count;
-    uint8_t previous[32];   /* this host's snapshot before; zero: none */
-    uint8_t parent[32];     /* of the same source; zero: none */
-    uint8_t replaces[32];   /* the one this is a successor of; zero: none */
-    uint8_t conf_head[32];  /* newest conf/ record the host knew */
-    struct buf config;      /* drtool.yaml without secrets */
+    uint8_t previous[32];  /* this host's snapshot before; zero: none */
+    uint8_t parent[32];    /* of the same source; zero: none */
+    uint8_t replaces[32];  /* the one this is a successor of; zero: none */
+    uint8_t conf_head[32]; /* newest conf/ record the host knew */
+    struct buf config;     /* drtool.yaml without secrets */
 };
 
 void snapshot_release(struct snapshot *s);

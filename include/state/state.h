@@ -87,8 +87,8 @@ MUST_USE int state_segment_get(struct state *s, const char *key, struct buf *pac
  * names (32 bytes each). */
 MUST_USE int state_commit_add(struct state *s, const char *snapshot, const char *target,
                               struct slice packs, struct err *e);
-MUST_USE int state_commit_done(struct state *s, const char *snapshot,
-                               const char *target, struct err *e);
+MUST_USE int state_commit_done(struct state *s, const char *snapshot, const char *target,
+                               struct err *e);
 /* fn gets the snapshot's key as name and its pack names as value. */
 MUST_USE int state_commit_list(struct state *s, const char *target, state_blob_fn *fn,
                                void *arg, struct err *e);

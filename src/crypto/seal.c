@@ -44,8 +44,10 @@ crypto_alloc(size_t size)
     void *p = sodium_malloc(size);
 
     if (!p) {
-        fprintf(stderr, "drtool: no locked memory for keys (%zu bytes); "
-                        "see ulimit -l\n", size);
+        fprintf(stderr,
+                "drtool: no locked memory for keys (%zu bytes); "
+                "see ulimit -l\n",
+                size);
         abort();
     }
     memset(p, 0, size);
@@ -158,7 +160,8 @@ aead_seal(struct aead *a, enum suite suite, const uint8_t key[KEY_LEN], struct s
           && EVP_EncryptUpdate(a->ctx, NULL, &n, aad.ptr, (int)aad.len) == 1
           && EVP_EncryptUpdate(a->ctx, out, &n, plain.ptr, (int)plain.len) == 1
           && EVP_EncryptFinal_ex(a->ctx, out + n, &m) == 1
-          && EVP_CIPHER_CTX_ctrl(a->ctx, EVP_CTRL_AEAD_GET_TAG, TAG_LEN, out + n + m) == 1;
+          && EVP_CIPHER_CTX_ctrl(a->ctx, EVP_CTRL_AEAD_GET_TAG, TAG_LEN, out + n + m)
+                 == 1;
     assert(ok && (size_t)(n + m) == plain.len);
 }
 
@@ -203,7 +206,8 @@ crypto_unlock(struct buf *out, const uint8_t key[KEY_LEN], struct slice aad,
     uint8_t *to = buf_room(out, len);
     if (crypto_aead_xchacha20poly1305_ietf_decrypt(to, NULL, NULL, locked.ptr + NONCE_LEN,
                                                    len + TAG_LEN, aad.ptr, aad.len,
-                                                   locked.ptr, key) != 0)
+                                                   locked.ptr, key)
+        != 0)
         return err_set(e, ERR_CORRUPT, 0, "the seal of a record does not hold");
     out->len += len;
     return 0;
@@ -305,7 +309,8 @@ crypto_stretch(uint8_t out[64], struct slice passphrase,
         return err_set(e, ERR_CORRUPT, 0, "a key slot asks for %u passes over %u KiB",
                        passes, memory_kib);
     if (crypto_pwhash(out, 64, (const char *)passphrase.ptr, passphrase.len, salt, passes,
-                      (size_t)memory_kib * 1024, crypto_pwhash_ALG_ARGON2ID13) != 0)
+                      (size_t)memory_kib * 1024, crypto_pwhash_ALG_ARGON2ID13)
+        != 0)
         return err_set(e, ERR_IO, 0, "not enough memory for Argon2id (%u MiB)",
                        memory_kib / 1024);
     return 0;

@@ -14,7 +14,7 @@
 /* Times this close before the last walk may have hidden a change (git's rule). */
 #define RACY_S 2
 #define CONFIG_KEPT_MAX ((size_t)256 << 10) /* a larger one is left out */
-#define SHRUNK_ENTRIES_MIN 100 /* smaller sources may shrink as they like */
+#define SHRUNK_ENTRIES_MIN 100              /* smaller sources may shrink as they like */
 
 struct run {
     struct repo *repo;
@@ -30,7 +30,7 @@ struct run {
     struct manifest_reader *manifest;
     struct entry parent_entry;
     bool have_parent_entry;
-    bool parent_broken; /* its manifest cannot be read: everything is read anew */
+    bool parent_broken;        /* its manifest cannot be read: everything is read anew */
     struct chunk_id last_used; /* the chunk looked up last */
     uint64_t own_entries;      /* below the source's paths */
     uint64_t links_read[LINKS_MAX];
@@ -84,8 +84,7 @@ find_parent(struct run *run, struct snapshot_list *l)
 static int
 advance_parent(struct run *run, struct slice path, struct err *e)
 {
-    while (run->have_parent_entry
-           && entry_order(run->parent_entry.path, path) < 0) {
+    while (run->have_parent_entry && entry_order(run->parent_entry.path, path) < 0) {
         struct err bad = { 0 };
         int rc = manifest_next(run->manifest, &run->parent_entry, &bad);
         run->have_parent_entry = rc == 1;
@@ -97,7 +96,8 @@ advance_parent(struct run *run, struct slice path, struct err *e)
         }
         if (rc < 0)
             log_warn("the last snapshot cannot be compared with, so everything is read: "
-                     "%s", err_text(&bad));
+                     "%s",
+                     err_text(&bad));
     }
     return 0;
 }
@@ -198,7 +198,8 @@ store_entry(struct run *run, struct entry *en, struct err *e)
         && run->parent_entry.type == ENTRY_FILE) {
         struct err gone = { 0 };
         if (extent_each(&run->parent_entry, repo_load_node, run->repo, use_extent, run,
-                        &gone) == 0)
+                        &gone)
+            == 0)
             kept = &run->parent_entry;
     }
     rc = source_describe(run->source, en, e);
@@ -208,7 +209,8 @@ store_entry(struct run *run, struct entry *en, struct err *e)
         struct held *h = held_new(en);
         h->takes_link = true;
         return pipeline_entry(run->pipeline, h) < 0
-                   ? err_set(e, ERR_CANCELLED, 0, "stopped") : reader_pass(&run->reader, e);
+                 ? err_set(e, ERR_CANCELLED, 0, "stopped")
+                 : reader_pass(&run->reader, e);
     }
     if (en->type != ENTRY_FILE) {
         if (pipeline_entry(run->pipeline, held_new(en)) < 0)
@@ -264,24 +266,27 @@ guard(struct run *run, const struct manifest_root *root, struct err *e)
     if (run->options->accept_changed || c->allow_empty)
         return 0;
     if (c->kind == SOURCE_FILES && run->own_entries <= 1 && root->bytes == 0)
-        return err_set(e, ERR_SOURCE, 0,
-                       "source %s is empty: an unmounted disk? Set `allow-empty: true` if "
-                       "it may be", c->name);
+        return err_set(
+            e, ERR_SOURCE, 0,
+            "source %s is empty: an unmounted disk? Set `allow-empty: true` if "
+            "it may be",
+            c->name);
     if (!old)
         return 0;
     if (old->identity[0] && identity[0] && strcmp(old->identity, identity) != 0)
-        return err_set(e, ERR_SOURCE, 0,
-                       c->kind == SOURCE_FILES
-                           ? "source %s lies on another file system (%s) than at its last "
-                             "backup (%s); `--accept-changed-source` takes it as it is"
-                           : "source %s is another program (%s) than at its last backup "
-                             "(%s); `--accept-changed-source` takes it as it is",
-                       c->name, identity, old->identity);
+        return err_set(
+            e, ERR_SOURCE, 0,
+            c->kind == SOURCE_FILES
+                ? "source %s lies on another file system (%s) than at its last "
+                  "backup (%s); `--accept-changed-source` takes it as it is"
+                : "source %s is another program (%s) than at its last backup "
+                  "(%s); `--accept-changed-source` takes it as it is",
+            c->name, identity, old->identity);
     if (old->root.entries >= SHRUNK_ENTRIES_MIN && root->entries < old->root.entries / 2)
         return err_set(e, ERR_SOURCE, 0,
                        "source %s has shrunk from %llu to %llu entries; "
-                       "`--accept-changed-source` takes it as it is", c->name,
-                       (unsigned long long)old->root.entries,
+                       "`--accept-changed-source` takes it as it is",
+                       c->name, (unsigned long long)old->root.entries,
                        (unsigned long long)root->entries);
     return 0;
 }
@@ -303,7 +308,8 @@ fill_snapshot(struct run *run, struct snapshot *s, const struct manifest_root *r
     s->config = BUF(CONFIG_KEPT_MAX);
     if (run->options->config.len <= CONFIG_KEPT_MAX)
         buf_put_slice(&s->config, run->options->config);
-    for (const char *const *t = run->options->tags; t && *t && s->tag_count < TAGS_MAX; t++)
+    for (const char *const *t = run->options->tags; t && *t && s->tag_count < TAGS_MAX;
+         t++)
         s->tags[s->tag_count++] = mem_strdup(*t);
     if (run->parent)
         memcpy(s->parent, run->parent->info.id, 32);
@@ -317,8 +323,8 @@ struct snapshot_maker {
 };
 
 static int
-make_snapshot(void *arg, const char *old, struct slice packs,
-               char key[CHAIN_KEY_LEN + 1], struct err *e)
+make_snapshot(void *arg, const char *old, struct slice packs, char key[CHAIN_KEY_LEN + 1],
+              struct err *e)
 {
     struct snapshot_maker *x = arg;
     struct snapshot s = { 0 };
@@ -376,7 +382,8 @@ publish(struct run *run, const struct manifest_root *root, struct slice packs,
     struct deliver_options d = { .snapshot = key,
                                  .linger_ms = linger_of(clock_mono_ms()
                                                         - res->elapsed_ms),
-                                 .successor = make_snapshot, .arg = &maker };
+                                 .successor = make_snapshot,
+                                 .arg = &maker };
     if (engine_deliver(run->repo, &d, res->targets, e) < 0)
         return -1;
     res->status = judge(run);
@@ -387,7 +394,8 @@ static int
 open_all(struct run *run, struct snapshot_list *l, struct err *e)
 {
     struct fleet *f = repo_fleet(run->repo);
-    struct source_options so = { .tmp_dir = repo_dir(run->repo), .issue = on_issue,
+    struct source_options so = { .tmp_dir = repo_dir(run->repo),
+                                 .issue = on_issue,
                                  .arg = run };
     struct err none = { 0 };
 
@@ -403,7 +411,8 @@ open_all(struct run *run, struct snapshot_list *l, struct err *e)
         run->result->targets[i].name = fleet_target(f, i)->name;
     run->session = session_new(repo_keys(run->repo), repo_random(run->repo));
     if (pipeline_start(run->repo, run->session, run->options->threads,
-                       run->options->dry_run, &run->progress, &run->pipeline, e) < 0)
+                       run->options->dry_run, &run->progress, &run->pipeline, e)
+        < 0)
         return -1;
     if (run->parent) {
         run->progress.expected_bytes = run->parent->info.root.bytes;
@@ -443,8 +452,7 @@ run_backup(struct run *run, struct err *e)
             *e = stage;
         return -1;
     }
-    if (pipeline_finish(run->pipeline, &root, &packs, e) < 0
-        || guard(run, &root, e) < 0)
+    if (pipeline_finish(run->pipeline, &root, &packs, e) < 0 || guard(run, &root, e) < 0)
         return -1;
     run->result->entries = root.entries;
     run->result->bytes = root.bytes;

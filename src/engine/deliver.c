@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ROUNDS 3      /* of copying or storing anew what is gone */
+#define ROUNDS 3 /* of copying or storing anew what is gone */
 #define POLL_MS 200
 #define PENDING_MAX 10000 /* snapshots that wait for one target */
 
@@ -106,9 +106,12 @@ copy_missing(struct delivery *d, struct target *t, struct slice names, struct er
                  && storage_head(from->store, key, &info, &none) == 0;
         }
         if (!found)
-            return err_set(e, ERR_CORRUPT, 0, "target %s lacks %s, and no other target "
-                           "has it; back up again", t->name, key);
-        if (fleet_copy(repo_fleet(d->repo), key, RANK_PACK, info.size, names.ptr + i, t, e)
+            return err_set(e, ERR_CORRUPT, 0,
+                           "target %s lacks %s, and no other target "
+                           "has it; back up again",
+                           t->name, key);
+        if (fleet_copy(repo_fleet(d->repo), key, RANK_PACK, info.size, names.ptr + i, t,
+                       e)
             < 0)
             return -1;
     }
@@ -134,22 +137,25 @@ commit_one(struct delivery *d, struct target *t, size_t index, const char *key,
            struct slice packs, struct buf *condemned, struct err *e)
 {
     for (int round = 0; round < ROUNDS; round++) {
-        AUTOBUF struct buf missing = BUF(packs.len * 2 + 32), copy = BUF(packs.len * 2 + 32);
+        AUTOBUF struct buf missing = BUF(packs.len * 2 + 32),
+                           copy = BUF(packs.len * 2 + 32);
         int rc = repo_commit(d->repo, t, index, key, packs, &missing, e);
         if (rc != 0)
             return rc;
         if (missing.len == 0)
-            return err_set(e, ERR_UNAVAIL, 0, "target %s: %s came too late to be completed",
-                           t->name, key);
+            return err_set(e, ERR_UNAVAIL, 0,
+                           "target %s: %s came too late to be completed", t->name, key);
         split(d, t, buf_slice(&missing), &copy, condemned);
         if (condemned->len > 0)
             return 0;
-        log_info("target %s lacks %zu packs of the snapshot; copying them from the others",
-                 t->name, copy.len / 32);
+        log_info(
+            "target %s lacks %zu packs of the snapshot; copying them from the others",
+            t->name, copy.len / 32);
         if (copy_missing(d, t, buf_slice(&copy), e) < 0 || wait_for_lane(d, t, e) < 0)
             return -1;
     }
-    return err_set(e, ERR_UNAVAIL, 0, "target %s does not keep what it is given", t->name);
+    return err_set(e, ERR_UNAVAIL, 0, "target %s does not keep what it is given",
+                   t->name);
 }
 
 static void
@@ -181,9 +187,10 @@ commit_pending(struct delivery *d, struct target *t, size_t index, struct err *e
         AUTOBUF struct buf condemned = BUF(p.packs[i].len * 2 + 32);
         struct err one = { 0 };
         bool main = strcmp(p.keys[i], d->snapshot) == 0;
-        int rc = cancel_check(e) < 0 ? -1 : commit_one(d, t, index, p.keys[i],
-                                                       buf_slice(&p.packs[i]), &condemned,
-                                                       &one);
+        int rc = cancel_check(e) < 0
+                   ? -1
+                   : commit_one(d, t, index, p.keys[i], buf_slice(&p.packs[i]),
+                                &condemned, &one);
         if (rc == 1 && main)
             note_commit(d, index);
         if (rc == 1)
@@ -237,22 +244,26 @@ replace_snapshot(struct delivery *d, struct slice condemned, struct err *e)
         pack_key(name, condemned.ptr + i);
         for (size_t j = 0; j < fleet_count(repo_fleet(r)) && !found; j++) {
             struct err none = { 0 };
-            found = storage_head(fleet_target(repo_fleet(r), j)->store, name, &info, &none)
+            found = storage_head(fleet_target(repo_fleet(r), j)->store, name, &info,
+                                 &none)
                  == 0;
         }
         if (!found)
-            return err_set(e, ERR_CORRUPT, 0, "%s was pruned while it was needed; back up "
-                                              "again", name);
+            return err_set(e, ERR_CORRUPT, 0,
+                           "%s was pruned while it was needed; back up "
+                           "again",
+                           name);
         if (repo_repack(r, condemned.ptr + i, info.size, e) < 0)
             return -1;
     }
     for (size_t i = 0; i < fleet_count(repo_fleet(r)) && p.count == 0; i++)
         if (state_commit_list(repo_state(r), fleet_target(repo_fleet(r), i)->name,
-                              take_pending, &p, e) < 0)
+                              take_pending, &p, e)
+            < 0)
             return -1;
     for (size_t i = 0; i < p.count; i++)
-        for (size_t k = 0; strcmp(p.keys[i], d->snapshot) == 0 && k + 32 <= p.packs[i].len;
-             k += 32) {
+        for (size_t k = 0;
+             strcmp(p.keys[i], d->snapshot) == 0 && k + 32 <= p.packs[i].len; k += 32) {
             bool gone = false;
             for (size_t c = 0; c + 32 <= condemned.len && !gone; c += 32)
                 gone = memcmp(condemned.ptr + c, p.packs[i].ptr + k, 32) == 0;

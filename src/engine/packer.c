@@ -139,9 +139,9 @@ store_sealed(struct packer *p, struct chunk_record *rec, struct slice sealed,
         return 0;
     if (!o->writer
         && (index_pack_begin(repo_index(p->repo), &o->number, e) < 0
-            || pack_begin(repo_keys(p->repo), class, p->session->id,
-                          repo_random(p->repo), fleet_spool_tmp(repo_fleet(p->repo)),
-                          &o->writer, e) < 0))
+            || pack_begin(repo_keys(p->repo), class, p->session->id, repo_random(p->repo),
+                          fleet_spool_tmp(repo_fleet(p->repo)), &o->writer, e)
+                   < 0))
         return -1;
     if (pack_add(o->writer, rec, key, sealed, e) < 0
         || index_add_chunk(repo_index(p->repo), o->number, rec, key, e) < 0)
@@ -250,7 +250,9 @@ share_link(struct packer *p, struct held *h)
         memcpy(en->content_id, l->content_id, sizeof en->content_id);
         memcpy(en->extents, l->extents, sizeof en->extents);
     } else if (!l->group && p->link_count < LINKS_MAX) {
-        *l = (struct link){ .group = en->link_group, .size = en->size, .tree = en->tree,
+        *l = (struct link){ .group = en->link_group,
+                            .size = en->size,
+                            .tree = en->tree,
                             .extent_count = en->extent_count };
         memcpy(l->content_id, en->content_id, sizeof l->content_id);
         memcpy(l->extents, en->extents, sizeof l->extents);
@@ -300,8 +302,9 @@ static int
 take_chunk(struct packer *p, struct item *it, struct err *e)
 {
     struct location at = it->known;
-    int rc = it->hit ? 1 : index_find(repo_index(p->repo), &it->id, repo_usable, p->repo,
-                                      &at, e);
+    int rc = it->hit
+               ? 1
+               : index_find(repo_index(p->repo), &it->id, repo_usable, p->repo, &at, e);
     if (rc < 0)
         return -1;
     if (rc == 1)
@@ -355,8 +358,10 @@ packer_finish(struct packer *p, struct manifest_root *root, struct buf *packs,
         if (!(p->used[n / 8] >> n % 8 & 1))
             continue;
         if (!index_pack(repo_index(p->repo), n, name, &size))
-            return err_set(e, ERR_CORRUPT, 0, "the local index names a pack that never "
-                                              "ended; remove %s/index", repo_dir(p->repo));
+            return err_set(e, ERR_CORRUPT, 0,
+                           "the local index names a pack that never "
+                           "ended; remove %s/index",
+                           repo_dir(p->repo));
         buf_put(packs, name, 32);
     }
     return 0;

@@ -27,7 +27,7 @@ struct pipeline {
     pthread_cond_t done;
     struct err first_error; /* under lock */
     struct packer *packer;
-    struct item *abandoned; /* the packer's, while a worker may hold it */
+    struct item *abandoned;          /* the packer's, while a worker may hold it */
     struct chunk_tools inline_tools; /* with threads == 0 */
     /* The reader's own. */
     uint32_t next_counter;
@@ -90,7 +90,8 @@ work_on(struct pipeline *p, struct item *it, struct chunk_tools *t, struct err *
     const struct keys *k = repo_keys(p->repo);
 
     keys_chunk_id(k, (uint8_t)it->kind, it->raw, &it->id);
-    int rc = index_find(repo_index(p->repo), &it->id, repo_usable, p->repo, &it->known, e);
+    int rc = index_find(repo_index(p->repo), &it->id, repo_usable, p->repo, &it->known,
+                        e);
     if (rc < 0)
         return -1;
     it->hit = rc == 1;

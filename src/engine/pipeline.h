@@ -28,10 +28,10 @@ struct block {
 struct held {
     struct held *next;
     struct entry entry;
-    int64_t bundle;       /* its content lies in this bundle; -1: it does not */
-    uint32_t offset;      /* there */
-    bool takes_extents;   /* of the chunks that came just before */
-    bool takes_link;      /* the content of its link group */
+    int64_t bundle;     /* its content lies in this bundle; -1: it does not */
+    uint32_t offset;    /* there */
+    bool takes_extents; /* of the chunks that came just before */
+    bool takes_link;    /* the content of its link group */
     uint8_t bytes[];
 };
 
@@ -39,22 +39,22 @@ enum item_type { ITEM_ENTRIES, ITEM_CHUNK, ITEM_HOLE, ITEM_RESET, ITEM_END };
 
 struct item {
     enum item_type type;
-    struct held *first;   /* ITEM_ENTRIES */
-    uint64_t hole;        /* ITEM_HOLE */
+    struct held *first; /* ITEM_ENTRIES */
+    uint64_t hole;      /* ITEM_HOLE */
     /* ITEM_CHUNK */
     enum chunk_kind kind;
-    int64_t bundle;       /* of KIND_BUNDLE: its number */
+    int64_t bundle; /* of KIND_BUNDLE: its number */
     struct block *block;
     struct slice raw;
-    bool store;           /* do not compress */
+    bool store; /* do not compress */
     uint32_t counter;
     struct chunk_id id;
     struct location known; /* when `hit` */
     bool hit;
     struct chunk_record record;
-    uint8_t *sealed;      /* from the pool, or NULL */
+    uint8_t *sealed; /* from the pool, or NULL */
     struct err err;
-    bool done;            /* under the pipeline's lock */
+    bool done; /* under the pipeline's lock */
 };
 
 struct pipeline;

@@ -15,9 +15,10 @@
 
 /* Names that are likely to hold secrets: never compressed beside what somebody
  * else may have placed there. */
-static const char *const secret_names[] = { "*.key", "*.pem", "*.p12", "*.pfx", ".env",
-                                            "*.kdbx", "id_rsa", "id_ed25519", "id_ecdsa",
-                                            ".pgpass", ".netrc", "shadow", "shadow-" };
+static const char *const secret_names[] = { "*.key",    "*.pem",   "*.p12",  "*.pfx",
+                                            ".env",     "*.kdbx",  "id_rsa", "id_ed25519",
+                                            "id_ecdsa", ".pgpass", ".netrc", "shadow",
+                                            "shadow-" };
 
 void
 reader_init(struct content_reader *r)
@@ -125,7 +126,8 @@ read_small(struct content_reader *r, size_t *len, struct err *e)
     *len = 0;
     for (;;) {
         if (source_read(r->source, r->bundle->data + r->bundle_fill + *len,
-                        SMALL_MAX - *len, &got, &hole, e) < 0)
+                        SMALL_MAX - *len, &got, &hole, e)
+            < 0)
             return -1;
         if (hole > 0) /* a hole is an extent of its own: not for a bundle */
             return 0;
@@ -150,8 +152,9 @@ hand_over_small(struct content_reader *r, struct entry *en, const struct entry *
 {
     struct held *h;
 
-    keys_content_id(repo_keys(r->repo), slice_of(r->bundle->data + r->bundle_fill,
-                                                 (size_t)en->size), en->content_id);
+    keys_content_id(repo_keys(r->repo),
+                    slice_of(r->bundle->data + r->bundle_fill, (size_t)en->size),
+                    en->content_id);
     if (same_content(en, kept)) {
         en->extent_count = kept->extent_count;
         memcpy(en->extents, kept->extents, sizeof en->extents);
@@ -239,7 +242,8 @@ cut_window(struct content_reader *r, const struct cut_profile *profile, bool sto
         if (n == 0)
             return 0;
         if (pipeline_chunk(r->pipeline, KIND_FILE, -1, r->block, slice_sub(data, 0, n),
-                           store) < 0)
+                           store)
+            < 0)
             return stopped(e);
         r->start += n;
     }
@@ -258,7 +262,8 @@ read_big(struct content_reader *r, const struct cut_profile *profile, bool store
         if (cancel_check(e) < 0 || make_room(r, e) < 0)
             return -1;
         if (source_read(r->source, r->block->data + r->fill, BLOCK_SIZE - r->fill, &got,
-                        &hole, e) < 0)
+                        &hole, e)
+            < 0)
             return -1;
         r->fill += got;
         *len += got + hole;
@@ -284,8 +289,8 @@ ends_with(struct slice path, const char *suffix)
 static const struct cut_profile *
 profile_of(const struct content_reader *r, const struct entry *en)
 {
-    static const char *const paged[] = { ".ibd", ".sqlite", ".sqlite3", ".db", ".img",
-                                         ".raw", ".qcow2", ".vmdk", "/ibdata1" };
+    static const char *const paged[] = { ".ibd", ".sqlite", ".sqlite3", ".db",     ".img",
+                                         ".raw", ".qcow2",  ".vmdk",    "/ibdata1" };
 
     if (r->stream)
         return &cut_streams;

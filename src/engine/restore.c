@@ -137,8 +137,9 @@ restore_file(struct run *run, const struct entry *en, struct slice told, struct 
                 return -1;
             run->result->reused += en->size;
             run->result->files++;
-            return en->link_group ? place_link_note(run->place, en->link_group, en->path,
-                                                    e) : 0;
+            return en->link_group
+                     ? place_link_note(run->place, en->link_group, en->path, e)
+                     : 0;
         }
     }
     struct wfile *f = window_add(&run->window, en, told);
@@ -163,8 +164,7 @@ keeps_existing(struct run *run, const struct entry *en, struct slice told)
     struct stat st;
     struct err ignored = { 0 };
 
-    if (!run->place || en->type == ENTRY_DIR
-        || run->options->overwrite != OVERWRITE_NEVER
+    if (!run->place || en->type == ENTRY_DIR || run->options->overwrite != OVERWRITE_NEVER
         || place_stat(run->place, en->path, &st, &ignored) != 1)
         return false;
     window_issue(&run->window, RESTORE_KEPT, told, "exists already");
@@ -282,9 +282,10 @@ check_space(struct run *run, struct err *e)
                        run->options->to, text_of_size(run->result->bytes),
                        text_of_size(bytes));
     if (inodes > 0 && run->result->entries > inodes)
-        return err_set(e, ERR_FULL, 0, "%s: %llu files are to be made and the file system "
-                       "has room for %llu", run->options->to,
-                       (unsigned long long)run->result->entries,
+        return err_set(e, ERR_FULL, 0,
+                       "%s: %llu files are to be made and the file system "
+                       "has room for %llu",
+                       run->options->to, (unsigned long long)run->result->entries,
                        (unsigned long long)inodes);
     return 0;
 }
@@ -349,8 +350,9 @@ engine_restore(struct repo *r, const struct restore_options *o,
     run.manifest = manifest_reader_new(&o->snapshot->root, repo_load_node, r);
     run.buffer = mem_alloc(CHUNK_RAW_MAX);
     run.pack_seen = mem_zalloc(index_packs(repo_index(r)) / 8 + 1);
-    run.window = (struct window){ .repo = r, .options = o, .result = result,
-                                  .progress = &run.progress };
+    run.window = (struct window){
+        .repo = r, .options = o, .result = result, .progress = &run.progress
+    };
     pthread_mutex_init(&run.window.lock, NULL);
     int rc = run_restore(&run, e);
     struct err later = { 0 };

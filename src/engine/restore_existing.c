@@ -19,7 +19,7 @@ existing_open(struct run *run, const struct entry *en, struct stat *st)
 
 bool
 existing_piece_fits(struct run *run, int fd, const struct entry *en, uint64_t at,
-               const struct extent *x)
+                    const struct extent *x)
 {
     struct err ignored = { 0 };
     struct chunk_id id;
@@ -73,7 +73,7 @@ compare_extent(void *arg, uint64_t at, const struct extent *x, struct err *e)
 
 int
 existing_is_whole(struct run *run, const struct entry *en, int fd, const struct stat *st,
-            struct err *e)
+                  struct err *e)
 {
     struct compare c = { run, en, fd, true };
     bool owner = run->options->owner == OWNER_SKIP || geteuid() != 0

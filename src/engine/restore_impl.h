@@ -36,18 +36,18 @@ struct run {
     size_t dir_count, dir_cap;
     struct wfile **left; /* folders the walk has left, to be finished with the window */
     size_t left_count, left_cap;
-    struct wfile **top;  /* the folder whose content goes into the destination */
+    struct wfile **top; /* the folder whose content goes into the destination */
     size_t top_count, top_cap;
     struct wfile **links; /* further names of a link group in this window */
     size_t link_count, link_cap;
-    struct batch batch;    /* being published, by a thread of its own */
+    struct batch batch; /* being published, by a thread of its own */
     pthread_t publisher;
     bool publishing;
     struct err publish_error; /* the thread's, until it is joined */
-    struct wfile *current; /* the file whose extents are being added */
-    uint8_t *buffer;       /* of CHUNK_RAW_MAX bytes, for what lies there already */
+    struct wfile *current;    /* the file whose extents are being added */
+    uint8_t *buffer;          /* of CHUNK_RAW_MAX bytes, for what lies there already */
     int64_t next_tick_ms;
-    uint8_t *pack_seen;    /* with plan: a bit per pack */
+    uint8_t *pack_seen; /* with plan: a bit per pack */
 };
 
 /* restore_select.c: which entries, in the manifest's order. */

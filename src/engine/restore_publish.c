@@ -100,8 +100,10 @@ restore_await(struct run *run, struct err *e)
 int
 restore_flush(struct run *run, struct err *e)
 {
-    struct batch next = { .left = run->left, .left_count = run->left_count,
-                          .links = run->links, .link_count = run->link_count };
+    struct batch next = { .left = run->left,
+                          .left_count = run->left_count,
+                          .links = run->links,
+                          .link_count = run->link_count };
     int rc = window_run(&run->window, &next.files, e);
 
     run->left = run->links = NULL;

@@ -42,8 +42,8 @@ select_paths(struct run *run, struct err *e)
     run->selection_count = n ? n : 1;
     qsort(run->selections, n, sizeof *run->selections, by_path);
     for (size_t i = 0; i < run->selection_count; i++)
-        if (kept == 0 || !entry_below(run->selections[i].path,
-                                      run->selections[kept - 1].path))
+        if (kept == 0
+            || !entry_below(run->selections[i].path, run->selections[kept - 1].path))
             run->selections[kept++] = run->selections[i];
     run->selection_count = kept;
     return 0;

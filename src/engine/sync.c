@@ -15,7 +15,7 @@ struct keys_list {
     struct keyed {
         char key[KEY_MAX];
         uint64_t size;
-    } *items;
+    } * items;
     size_t count, cap;
 };
 
@@ -146,7 +146,8 @@ mirror_snapshots(struct syncing *s, size_t a, size_t b, struct slice packs, stru
         if (storage_head(fleet_target(repo_fleet(s->repo), a)->store, row->key, &info, e)
                 < 0
             || fleet_copy(repo_fleet(s->repo), row->key, RANK_SNAP, info.size,
-                          row->name.sha256, to, e) < 0)
+                          row->name.sha256, to, e)
+                   < 0)
             return -1;
         s->result->queued_objects++;
         s->result->queued_bytes += info.size;

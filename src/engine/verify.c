@@ -109,7 +109,7 @@ struct folder {
     struct listed_pack {
         char key[PACK_KEY_LEN + 1];
         uint64_t size;
-    } *packs;
+    } * packs;
     size_t count, cap;
 };
 
@@ -158,8 +158,8 @@ check_pack(struct verify *v, const struct folder *f, uint32_t n, const char *key
 
     v->told->packs++;
     if (!info || info->size != size) {
-        int healed = verify_bad(v, key, size, !info, info ? "its size is wrong"
-                                                          : "it is not there");
+        int healed = verify_bad(v, key, size, !info,
+                                info ? "its size is wrong" : "it is not there");
         verify_set(healed ? v->present : v->bad, n);
         return cancel_check(e);
     }
@@ -242,8 +242,9 @@ verify_all(struct verify *v, struct err *e)
             log_warn("target %s: %s", t->name, err_text(&one));
         v->result->unasked += !v->told->asked;
     }
-    return known ? 0 : err_set(e, ERR_USAGE, 0, "there is no target called %s",
-                               v->options->target);
+    return known ? 0
+                 : err_set(e, ERR_USAGE, 0, "there is no target called %s",
+                           v->options->target);
 }
 
 int

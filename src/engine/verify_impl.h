@@ -16,8 +16,8 @@ struct verify {
     struct target *target;
     size_t index;
     struct verify_target *told;
-    uint8_t *present;   /* a bit per pack: listed in its size */
-    uint8_t *bad;       /* a bit per pack: missing or damaged, and not healed */
+    uint8_t *present; /* a bit per pack: listed in its size */
+    uint8_t *bad;     /* a bit per pack: missing or damaged, and not healed */
     uint32_t pack_count;
     uint32_t next_pack; /* for the reading threads */
     pthread_mutex_t lock;

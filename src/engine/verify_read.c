@@ -50,8 +50,8 @@ open_chunks(struct pack_reader *p, const struct directory *d, uint32_t *next, ui
                                         c.stored);
         int rc = chunk_key_open(repo_keys(r), &key, &prk, e);
         if (rc == 0)
-            rc = chunk_open(&p->tools, repo_keys(r), key.suite, &prk, &c, sealed, p->plain,
-                            e);
+            rc = chunk_open(&p->tools, repo_keys(r), key.suite, &prk, &c, sealed,
+                            p->plain, e);
         crypto_wipe(&prk, sizeof prk);
         if (rc < 0)
             return -1;
@@ -186,7 +186,8 @@ verify_read_packs(struct verify *v, struct err *e)
     n = n ? n : 1;
     for (unsigned i = 0; i < n; i++) {
         struct pack_reader *p = &readers[i];
-        *p = (struct pack_reader){ .v = v, .window = BUF(WINDOW + CHUNK_STORED_MAX),
+        *p = (struct pack_reader){ .v = v,
+                                   .window = BUF(WINDOW + CHUNK_STORED_MAX),
                                    .directory = BUF(PACK_DIRECTORY_MAX + 4096),
                                    .tail = BUF(PACK_DIRECTORY_MAX + 8192) };
         chunk_tools_init(&p->tools, 1);

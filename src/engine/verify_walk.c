@@ -70,8 +70,8 @@ struct walk {
     const struct snapshot_row *row;
     struct chunk_tools tools;
     struct chunk_id last;
-    bool from_target;  /* load metadata from the target itself, not from the cache */
-    const char *why;   /* of the entry at hand; NULL: it is whole */
+    bool from_target; /* load metadata from the target itself, not from the cache */
+    const char *why;  /* of the entry at hand; NULL: it is whole */
     uint64_t told;
 };
 
@@ -98,7 +98,8 @@ load_node(void *arg, enum chunk_kind kind, const struct chunk_id *id, struct buf
     if (rc == 0 || at.kind != kind || at.raw > out->max - out->len)
         return err_set(e, ERR_CORRUPT, 0, "a chunk of metadata is not on this target");
     if (repo_load_chunk(w->v->repo, &w->tools, w->v->target, id, &at,
-                        buf_room(out, at.raw), e) < 0)
+                        buf_room(out, at.raw), e)
+        < 0)
         return -1;
     out->len += at.raw;
     return 0;
@@ -128,8 +129,11 @@ check_extent(void *arg, uint64_t offset, const struct extent *x, struct err *e)
 static void
 tell_file(struct walk *w, struct slice path, const char *why)
 {
-    struct verify_damage d = { .target = w->v->target->name, .snapshot_key = w->row->key,
-                               .snapshot = &w->row->info, .path = path, .why = why };
+    struct verify_damage d = { .target = w->v->target->name,
+                               .snapshot_key = w->row->key,
+                               .snapshot = &w->row->info,
+                               .path = path,
+                               .why = why };
 
     w->v->result->damaged_files++;
     if (w->v->options->damage)
@@ -140,8 +144,8 @@ tell_file(struct walk *w, struct slice path, const char *why)
 static int
 walk_snapshot(struct walk *w, struct err *e)
 {
-    CLEANUP(manifest_reader_free_p) struct manifest_reader *m =
-        manifest_reader_new(&w->row->info.root, load_node, w);
+    CLEANUP(manifest_reader_free_p)
+    struct manifest_reader *m = manifest_reader_new(&w->row->info.root, load_node, w);
     struct entry en;
     struct err bad = { 0 };
     int rc;
@@ -193,8 +197,8 @@ walk_all(struct verify *v, bool from_target, struct err *e)
 int
 verify_structure(struct verify *v, struct err *e)
 {
-    static const char *const prefixes[] = { "conf/", "index/", "snap/", "done/", "gone/",
-                                            "gc/",   "pin/",   "drill/" };
+    static const char *const prefixes[] = { "conf/", "index/", "snap/", "done/",
+                                            "gone/", "gc/",    "pin/",  "drill/" };
 
     for (size_t i = 0; i < COUNT_OF(prefixes); i++)
         if (check_prefix(v, prefixes[i], e) < 0)

@@ -47,7 +47,8 @@ window_add(struct window *w, const struct entry *en, struct slice told)
     }
     f->fd = f->existing = -1;
     pthread_mutex_init(&f->lock, NULL);
-    w->files = mem_grow(w->files, &w->file_cap, w->file_count + 1, sizeof(struct wfile *));
+    w->files = mem_grow(w->files, &w->file_cap, w->file_count + 1,
+                        sizeof(struct wfile *));
     return w->files[w->file_count++] = f;
 }
 
@@ -101,8 +102,8 @@ window_want(struct window *w, struct wfile *f, uint64_t at, const struct extent 
         return 0;
     }
     w->wants = mem_grow(w->wants, &w->want_cap, w->want_count + 1, sizeof *w->wants);
-    w->wants[w->want_count++] = (struct want){ loc, x->id, f, at, x->offset,
-                                               (uint32_t)x->len };
+    w->wants[w->want_count++] = (struct want){ loc, x->id,     f,
+                                               at,  x->offset, (uint32_t)x->len };
     f->left++;
     w->bytes += x->len;
     return 0;
@@ -242,7 +243,8 @@ open_chunk(struct fetcher *t, const struct want *x, const struct location *span,
         }
     }
     return repo_load_chunk(w->repo, &t->tools, w->options->from, &x->id, &x->at, t->plain,
-                           e) == 0;
+                           e)
+        == 0;
 }
 
 static int
@@ -262,10 +264,12 @@ fetch_span(struct fetcher *t, size_t first, size_t end, struct err *e)
     bool have = index_pack(repo_index(w->repo), a->pack, name, &size);
     if (have) {
         pack_key(key, name);
-        struct range range = { .key = key, .offset = a->offset,
+        struct range range = { .key = key,
+                               .offset = a->offset,
                                .len = (uint64_t)z->offset + z->stored - a->offset };
         have = fleet_get(repo_fleet(w->repo), w->options->from, &range, NULL, NULL,
-                         &t->span, &bad) == 0;
+                         &t->span, &bad)
+            == 0;
     }
     for (size_t i = first; i < end; i++) {
         const struct want *x = &w->wants[i];
@@ -273,8 +277,9 @@ fetch_span(struct fetcher *t, size_t first, size_t end, struct err *e)
             bad = (struct err){ 0 };
             good = open_chunk(t, x, a, have, &bad);
             opened = x;
-            if (!good && (bad.kind == ERR_CANCELLED || bad.kind == ERR_DENIED
-                          || bad.kind == ERR_UNAVAIL || bad.kind == ERR_THROTTLED)) {
+            if (!good
+                && (bad.kind == ERR_CANCELLED || bad.kind == ERR_DENIED
+                    || bad.kind == ERR_UNAVAIL || bad.kind == ERR_THROTTLED)) {
                 *e = bad;
                 return -1;
             }

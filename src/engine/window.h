@@ -11,17 +11,17 @@
 
 /* One file on its way. */
 struct wfile {
-    struct entry entry;     /* slices into `bytes`; path as it will be */
+    struct entry entry; /* slices into `bytes`; path as it will be */
     uint8_t *bytes;
     struct slice told_path; /* as in the snapshot, for messages */
     char hidden[32];
-    int fd;                 /* -1: not open */
-    int existing;           /* what lies there, to take right pieces from; -1 */
-    bool begun, complete;   /* complete: all its extents are known */
+    int fd;               /* -1: not open */
+    int existing;         /* what lies there, to take right pieces from; -1 */
+    bool begun, complete; /* complete: all its extents are known */
     bool failed, finished;
-    bool note_link;         /* first name of its link group */
-    uint32_t left;          /* wants not written yet */
-    pthread_mutex_t lock;   /* of all but entry */
+    bool note_link;       /* first name of its link group */
+    uint32_t left;        /* wants not written yet */
+    pthread_mutex_t lock; /* of all but entry */
 };
 
 /* A piece of a file that a chunk fills. */

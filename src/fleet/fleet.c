@@ -28,8 +28,9 @@ fleet_open(const struct fleet_options *o, struct fleet **out, struct err *e)
     f->state = o->state;
     f->spool_dir = mem_strdup(o->spool_dir);
     f->spool_max = o->spool_max;
-    f->quorum = o->quorum ? o->quorum
-              : o->target_count < 3 ? (unsigned)o->target_count : 2;
+    f->quorum = o->quorum           ? o->quorum
+              : o->target_count < 3 ? (unsigned)o->target_count
+                                    : 2;
     for (size_t i = 0; i < o->target_count; i++) {
         const struct conf_target *c = &o->targets[i];
         struct target *t = &f->targets[f->count];

@@ -6,8 +6,8 @@
 
 #include <pthread.h>
 
-#define LANE_SENDERS 4  /* parallel requests per remote target */
-#define LANE_ITEMS 64   /* rows of the queue that a lane holds in memory */
+#define LANE_SENDERS 4 /* parallel requests per remote target */
+#define LANE_ITEMS 64  /* rows of the queue that a lane holds in memory */
 #define FLEET_BAD_MAX 1000
 
 struct item {

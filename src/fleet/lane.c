@@ -20,8 +20,9 @@ take_row(void *arg, const struct queue_row *row, struct err *e)
     struct item *it = &l->items[l->item_count++];
 
     (void)e;
-    *it = (struct item){ .id = row->id, .key = mem_strdup(row->key), .size = row->size,
-                         .rank = row->rank };
+    *it = (struct item){
+        .id = row->id, .key = mem_strdup(row->key), .size = row->size, .rank = row->rank
+    };
     memcpy(it->sha256, row->sha256, sizeof it->sha256);
     l->last_id = row->id;
     return 0;
@@ -42,7 +43,8 @@ refill(struct lane *l, struct err *e)
     l->item_count = kept;
     l->asked = l->fleet->position;
     if (state_queue_list(l->fleet->state, l->target->name, l->last_id, LANE_ITEMS - kept,
-                         take_row, l, e) < 0)
+                         take_row, l, e)
+        < 0)
         return -1;
     l->drained = l->item_count < LANE_ITEMS;
     return 0;
@@ -206,8 +208,7 @@ fleet_start(struct fleet *f, fleet_refused_fn *refused, void *arg, struct err *e
     f->stopping = false;
     spool_scan(f);
     for (size_t i = 0; i < f->count; i++) {
-        f->lanes[i] = (struct lane){ .target = &f->targets[i], .fleet = f,
-                                      .asked = -1 };
+        f->lanes[i] = (struct lane){ .target = &f->targets[i], .fleet = f, .asked = -1 };
         if (f->targets[i].state == TARGET_UP)
             lane_start(f, &f->lanes[i]);
         else
@@ -242,8 +243,9 @@ wait_for_room(struct fleet *f, uint64_t size, struct err *e)
         if (alive < f->quorum)
             return err_set(e, ERR_QUORUM, 0,
                            "the spool %s is full (%llu MiB) and only %u of %u targets "
-                           "answer; the work so far is kept", f->spool_dir,
-                           (unsigned long long)(f->spool_max >> 20), alive, f->quorum);
+                           "answer; the work so far is kept",
+                           f->spool_dir, (unsigned long long)(f->spool_max >> 20), alive,
+                           f->quorum);
         pthread_mutex_unlock(&f->lock);
         spool_tidy(f);
         int rc = cancel_check(e);

@@ -70,10 +70,12 @@ get_from(struct fleet *f, struct target *t, const struct range *r, fleet_check_f
 static bool
 tells_more(const struct err *a, const struct err *b)
 {
-    int rank_a = a->kind == ERR_CORRUPT || a->kind == ERR_FORGED ? 2
-               : a->kind == ERR_NOT_FOUND;
-    int rank_b = b->kind == ERR_CORRUPT || b->kind == ERR_FORGED ? 2
-               : b->kind == ERR_NOT_FOUND;
+    int rank_a = a->kind == ERR_CORRUPT || a->kind == ERR_FORGED
+                   ? 2
+                   : a->kind == ERR_NOT_FOUND;
+    int rank_b = b->kind == ERR_CORRUPT || b->kind == ERR_FORGED
+                   ? 2
+                   : b->kind == ERR_NOT_FOUND;
 
     return b->kind == ERR_NONE || rank_a > rank_b;
 }
@@ -116,7 +118,8 @@ fetch_from(struct fleet *f, struct target *t, const char *key, uint64_t size,
     uint8_t got[SHA256_LEN];
 
     for (uint64_t at = 0; at < size; at += window.len) {
-        struct range r = { .key = key, .offset = at,
+        struct range r = { .key = key,
+                           .offset = at,
                            .len = size - at < FETCH_WINDOW ? size - at : FETCH_WINDOW };
         buf_clear(&window);
         if (cancel_check(e) < 0 || get_from(f, t, &r, NULL, NULL, &window, e) < 0

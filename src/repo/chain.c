@@ -80,7 +80,8 @@ apply(struct repo *r, struct slice object, struct err *e)
 
     signed_associated(&aad, OBJECT_CONF, object);
     if (signed_open(object, OBJECT_CONF, r->keys->repo_id, repo_signer, r, &h, signer,
-                    &body, e) < 0
+                    &body, e)
+            < 0
         || crypto_unlock(&plain, r->keys->conf_key, buf_slice(&aad), body, e) < 0)
         return -1;
     struct slice rec = buf_slice(&plain);
@@ -178,8 +179,9 @@ follow(struct repo *r, struct target *t, struct buf *kept)
     }
     mem_free(l.keys);
     if (e.kind == ERR_NONE && newest < before)
-        err_set(&e, ERR_FORGED, 0, "it lacks configuration records that this host has "
-                                   "seen: rolled back?");
+        err_set(&e, ERR_FORGED, 0,
+                "it lacks configuration records that this host has "
+                "seen: rolled back?");
     if (e.kind != ERR_NONE)
         fleet_set_state(r->fleet, t, TARGET_FOREIGN, &e);
 }
@@ -290,14 +292,17 @@ load_self(struct repo *r, struct slice locked, struct err *e)
         || !record_copy(buf_slice(&rec), SELF_ID, r->host_id, ID_LEN)
         || !record_copy(buf_slice(&rec), SELF_SEED, r->host_seed, SEED_LEN)
         || !record_copy(buf_slice(&rec), SELF_MACHINE, kept, 32))
-        return err_set(e, ERR_FORGED, 0, "the identity of this host in %s does not open "
-                       "with this repository's keys", r->dir);
+        return err_set(e, ERR_FORGED, 0,
+                       "the identity of this host in %s does not open "
+                       "with this repository's keys",
+                       r->dir);
     crypto_wipe(rec.ptr, rec.len);
     machine(r, m);
     if (memcmp(m, kept, 32) != 0)
         return err_set(e, ERR_FORGED, 0,
                        "the state in %s was made on another machine (a copied disk?); "
-                       "remove it to enter the repository as a new host", r->dir);
+                       "remove it to enter the repository as a new host",
+                       r->dir);
     keys_host_tag(r->keys, r->host_id, r->host_tag);
     return 0;
 }

@@ -186,10 +186,12 @@ chunk_key_open(const struct keys *k, const struct chunk_key *key, struct hmac_ke
     if (!ep || !ep->can_open[key->class])
         return err_set(e, ERR_DENIED, 0,
                        "the key of role %s may not open %s (epoch %u); use a key of role "
-                       "admin or reader", role_name(k->role),
+                       "admin or reader",
+                       role_name(k->role),
                        key->class == CLASS_DATA ? "stored data" : "metadata", key->epoch);
     if (box_open(session, &ep->pair[key->class],
-                 slice_of(key->sealed, sizeof key->sealed), e) < 0)
+                 slice_of(key->sealed, sizeof key->sealed), e)
+        < 0)
         return -1;
     hmac_key(prk, slice_of(session, sizeof session));
     crypto_wipe(session, sizeof session);

@@ -93,7 +93,8 @@ repo_store_snapshot(struct repo *r, const struct session *session, struct snapsh
     if (remember_sequence(r, s, e) < 0)
         return -1;
     for (size_t i = 0; i < fleet_count(r->fleet); i++)
-        if (state_commit_add(r->state, key, fleet_target(r->fleet, i)->name, packs, e) < 0)
+        if (state_commit_add(r->state, key, fleet_target(r->fleet, i)->name, packs, e)
+            < 0)
             return -1;
     return fleet_put(r->fleet, key, RANK_SNAP, buf_slice(&object), e);
 }
@@ -247,7 +248,8 @@ repo_commit(struct repo *r, struct target *t, size_t index, const char *snapshot
         return err_in(e, "target %s", t->name);
     if (info.mtime_s && now - info.mtime_s > 3 * 86400) {
         log_warn("%s has waited on target %s for over three days: it is not completed "
-                 "there any more; back up again", snapshot_key, t->name);
+                 "there any more; back up again",
+                 snapshot_key, t->name);
         return state_commit_done(r->state, snapshot_key, t->name, e);
     }
     size_t before = missing->len;
@@ -266,8 +268,10 @@ repo_commit(struct repo *r, struct target *t, size_t index, const char *snapshot
             buf_put(missing, packs.ptr + i, 32);
     }
     if (v.gone)
-        return err_set(e, ERR_FORGED, 0, "target %s: %s was voided while it was being "
-                       "committed", t->name, snapshot_key);
+        return err_set(e, ERR_FORGED, 0,
+                       "target %s: %s was voided while it was being "
+                       "committed",
+                       t->name, snapshot_key);
     if (missing->len > before)
         return 0;
     return state_commit_done(r->state, snapshot_key, t->name, e) < 0 ? -1 : 1;

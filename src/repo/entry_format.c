@@ -73,8 +73,9 @@ entry_put(struct buf *out, struct entry_context *c, const struct entry *en,
           const struct chunk_id *xattr_chunk)
 {
     bool file = en->type == ENTRY_FILE;
-    uint8_t shape = (uint8_t)((xattr_chunk       ? SHAPE_XATTR_CHUNK
-                               : en->xattrs.len ? SHAPE_XATTRS : 0)
+    uint8_t shape = (uint8_t)((xattr_chunk      ? SHAPE_XATTR_CHUNK
+                               : en->xattrs.len ? SHAPE_XATTRS
+                                                : 0)
                               | (file && has_content_id(en) ? SHAPE_CONTENT_ID : 0)
                               | (file && en->tree ? SHAPE_TREE : 0));
 

@@ -79,8 +79,7 @@ end_node(struct extent_writer *w, unsigned level, struct err *e)
 
     if (level + 1 == TREE_LEVELS_MAX)
         return err_set(e, ERR_UNSUPPORTED, 0, "a file has too many extents");
-    if (store_node(w, level, &child.id, e) < 0
-        || add_item(w, level + 1, &child, e) < 0)
+    if (store_node(w, level, &child.id, e) < 0 || add_item(w, level + 1, &child, e) < 0)
         return -1;
     node_begin(&w->levels[level], (uint8_t)level);
     return 0;

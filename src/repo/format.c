@@ -51,11 +51,13 @@ header_parse(struct slice object, enum object_type type, const uint8_t *repo,
     if (major != FORMAT_MAJOR)
         return err_set(e, ERR_UNSUPPORTED, 0,
                        "it is of format version %u and this drtool knows version %d; "
-                       "use a newer drtool", major, FORMAT_MAJOR);
+                       "use a newer drtool",
+                       major, FORMAT_MAJOR);
     if (must_read != 0)
         return err_set(e, ERR_UNSUPPORTED, 0,
                        "it needs features (bits %08x) that this drtool does not know; "
-                       "use a newer drtool", must_read);
+                       "use a newer drtool",
+                       must_read);
     if (out->type != type)
         return err_set(e, ERR_FORGED, 0, "it is an object of another type");
     if (repo && memcmp(out->repo, repo, ID_LEN) != 0)
@@ -67,20 +69,34 @@ const char *
 format_label(enum object_type type)
 {
     switch (type) {
-    case OBJECT_REPO: return "drtool-v1/repo";
-    case OBJECT_SLOT: return "drtool-v1/slot";
-    case OBJECT_CONF: return "drtool-v1/conf";
-    case OBJECT_DATA: return "drtool-v1/data";
-    case OBJECT_META: return "drtool-v1/meta";
-    case OBJECT_INDEX: return "drtool-v1/index";
-    case OBJECT_SNAP: return "drtool-v1/snap";
-    case OBJECT_DONE: return "drtool-v1/done";
-    case OBJECT_GONE: return "drtool-v1/gone";
-    case OBJECT_PIN: return "drtool-v1/pin";
-    case OBJECT_MARK: return "drtool-v1/mark";
-    case OBJECT_SWEEP: return "drtool-v1/sweep";
-    case OBJECT_DRILL: return "drtool-v1/drill";
-    case OBJECT_LOG: return "drtool-v1/log";
+    case OBJECT_REPO:
+        return "drtool-v1/repo";
+    case OBJECT_SLOT:
+        return "drtool-v1/slot";
+    case OBJECT_CONF:
+        return "drtool-v1/conf";
+    case OBJECT_DATA:
+        return "drtool-v1/data";
+    case OBJECT_META:
+        return "drtool-v1/meta";
+    case OBJECT_INDEX:
+        return "drtool-v1/index";
+    case OBJECT_SNAP:
+        return "drtool-v1/snap";
+    case OBJECT_DONE:
+        return "drtool-v1/done";
+    case OBJECT_GONE:
+        return "drtool-v1/gone";
+    case OBJECT_PIN:
+        return "drtool-v1/pin";
+    case OBJECT_MARK:
+        return "drtool-v1/mark";
+    case OBJECT_SWEEP:
+        return "drtool-v1/sweep";
+    case OBJECT_DRILL:
+        return "drtool-v1/drill";
+    case OBJECT_LOG:
+        return "drtool-v1/log";
     }
     assert(!"object type");
     return "";

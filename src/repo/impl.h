@@ -38,7 +38,7 @@ struct span {
 
 /* What one target's listings said. */
 struct listed {
-    uint8_t *packs;     /* a bit per pack of the local index */
+    uint8_t *packs; /* a bit per pack of the local index */
     uint32_t pack_count;
     uint8_t (*condemned)[32]; /* sorted names, from gc/ */
     size_t condemned_count, condemned_cap;
@@ -100,8 +100,7 @@ bool repo_signer(void *arg, const uint8_t signer[ID_LEN], uint8_t pub[KEY_LEN]);
 /* New data is not deduplicated against what a revoked host stored. */
 bool repo_revoked(const struct repo *r, const uint8_t host[ID_LEN]);
 /* The record that makes this host known. */
-MUST_USE int conf_enroll(struct repo *r, struct buf *object, char key[81],
-                         struct err *e);
+MUST_USE int conf_enroll(struct repo *r, struct buf *object, char key[81], struct err *e);
 void host_new(struct repo *r);
 MUST_USE int host_store(struct repo *r, struct err *e);
 

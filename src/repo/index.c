@@ -108,7 +108,12 @@ index_open(const char *dir, bool write, struct index **out, struct err *e)
     x->dir = mem_strdup(dir);
     x->write = write;
     x->packs_fd = x->keys_fd = -1;
-    pthread_rwlock_init(&x->lock, NULL);
+    pthread_rwlockattr_t attr; /* else readers without a pause keep the writer out */
+
+    pthread_rwlockattr_init(&attr);
+    pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&x->lock, &attr);
+    pthread_rwlockattr_destroy(&attr);
     x->fresh = mem_alloc(SLOTS * sizeof *x->fresh);
     x->used = mem_zalloc(SLOTS * sizeof *x->used);
     if (open_all(x, e) < 0) {
@@ -315,7 +320,8 @@ key_number(struct index *x, const struct chunk_key *key, uint32_t *number, struc
         return err_set(e, ERR_UNSUPPORTED, 0, "the local index holds too many sessions");
     chunk_key_put(&rec, key);
     if (fs_pwrite_all(x->keys_fd, buf_slice(&rec), (uint64_t)x->key_count * CHUNK_KEY_LEN,
-                      e) < 0)
+                      e)
+        < 0)
         return -1;
     unsigned at = x->recent_count < KEYS_RECENT ? x->recent_count++
                                                 : x->key_count % KEYS_RECENT;
@@ -341,9 +347,13 @@ static int
 add_chunk(struct index *x, uint32_t pack, const struct chunk_record *c,
           const struct chunk_key *key, struct err *e)
 {
-    struct location at = { .pack = pack, .offset = c->offset, .stored = c->stored,
-                           .raw = c->raw, .counter = c->counter,
-                           .encoding = c->encoding, .kind = c->kind };
+    struct location at = { .pack = pack,
+                           .offset = c->offset,
+                           .stored = c->stored,
+                           .raw = c->raw,
+                           .counter = c->counter,
+                           .encoding = c->encoding,
+                           .kind = c->kind };
     uint8_t rec[RUN_RECORD];
 
     if (key_number(x, key, &at.key, e) < 0)
@@ -411,7 +421,8 @@ index_pack(struct index *x, uint32_t number, uint8_t name[32], uint64_t *size)
 
     if (x->packs_fd < 0
         || fs_pread_all(x->packs_fd, rec, sizeof rec, (uint64_t)number * PACK_RECORD,
-                        &ignored) < 0)
+                        &ignored)
+               < 0)
         return false;
     memcpy(name, rec, 32);
     *size = get_u32(rec + 32);

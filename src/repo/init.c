@@ -61,7 +61,8 @@ make_key_file(const char *path, uint8_t secret[KEY_FILE_SECRET], struct err *e)
     } else {
         const char *slash = strrchr(path, '/');
         AUTOFREE char *dir = slash && slash > path
-            ? mem_printf("%.*s", (int)(slash - path), path) : mem_strdup("/");
+                               ? mem_printf("%.*s", (int)(slash - path), path)
+                               : mem_strdup("/");
         random_bytes(NULL, secret, KEY_FILE_SECRET);
         key_file_text(secret, &text);
         rc = fs_mkdirs(dir, 0700, e);
@@ -147,7 +148,8 @@ init(struct repo *r, const struct repo_options *o, const struct buf *passphrase,
     if (kept.len > 0)
         return err_set(e, ERR_EXISTS, 0,
                        "%s holds the state of a repository called %s already; choose "
-                       "another name or remove that folder", dir, o->conf->repository);
+                       "another name or remove that folder",
+                       dir, o->conf->repository);
     f.state = r->state;
     if (fleet_open(&f, &r->fleet, e) < 0)
         return -1;
@@ -342,8 +344,10 @@ repo_slot_remove(struct repo *r, const char *key, struct err *e)
         return err_set(e, ERR_NOT_FOUND, 0, "there is no key %s; see `drtool key list`",
                        key);
     if (a.others == 0)
-        return err_set(e, ERR_USAGE, 0, "%s is the last key of role admin: without it "
-                       "nobody could open the repository", key);
+        return err_set(e, ERR_USAGE, 0,
+                       "%s is the last key of role admin: without it "
+                       "nobody could open the repository",
+                       key);
     for (size_t i = 0; i < fleet_count(r->fleet); i++)
         if (storage_remove(fleet_target(r->fleet, i)->store, &key, 1, e) < 0)
             return -1;

@@ -191,10 +191,10 @@ static bool
 get_epoch(struct slice record, struct epoch *ep)
 {
     ep->number = (uint32_t)record_u64(record, EPOCH_NUMBER);
-    ep->can_open[CLASS_DATA] =
-        record_copy(record, EPOCH_DATA_SEC, ep->pair[CLASS_DATA].sec, KEY_LEN);
-    ep->can_open[CLASS_META] =
-        record_copy(record, EPOCH_META_SEC, ep->pair[CLASS_META].sec, KEY_LEN);
+    ep->can_open[CLASS_DATA] = record_copy(record, EPOCH_DATA_SEC,
+                                           ep->pair[CLASS_DATA].sec, KEY_LEN);
+    ep->can_open[CLASS_META] = record_copy(record, EPOCH_META_SEC,
+                                           ep->pair[CLASS_META].sec, KEY_LEN);
     return record_copy(record, EPOCH_DATA_PUB, ep->pair[CLASS_DATA].pub, KEY_LEN)
         && record_copy(record, EPOCH_META_PUB, ep->pair[CLASS_META].pub, KEY_LEN);
 }
@@ -221,8 +221,8 @@ bundle_parse(struct slice bundle, struct keys *k, struct err *e)
     if (!ok || k->epoch_count == 0)
         return err_set(e, ERR_CORRUPT, 0, "a key slot holds an incomplete bundle");
     k->has_root = record_copy(bundle, BUNDLE_ROOT_SEED, k->root_seed, SEED_LEN);
-    k->has_maintain =
-        record_copy(bundle, BUNDLE_MAINTAIN_SEED, k->maintain_seed, SEED_LEN);
+    k->has_maintain = record_copy(bundle, BUNDLE_MAINTAIN_SEED, k->maintain_seed,
+                                  SEED_LEN);
     keys_derive(k);
     return 0;
 }

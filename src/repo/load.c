@@ -35,9 +35,13 @@ repo_open_chunk(struct repo *r, struct chunk_tools *t, const struct chunk_id *id
                 const struct location *at, struct slice sealed, uint8_t *out,
                 struct err *e)
 {
-    struct chunk_record rec = { .id = *id, .counter = at->counter, .offset = at->offset,
-                                .stored = at->stored, .raw = at->raw,
-                                .encoding = at->encoding, .kind = at->kind };
+    struct chunk_record rec = { .id = *id,
+                                .counter = at->counter,
+                                .offset = at->offset,
+                                .stored = at->stored,
+                                .raw = at->raw,
+                                .encoding = at->encoding,
+                                .kind = at->kind };
     struct hmac_key prk;
     enum suite suite;
 
@@ -158,10 +162,11 @@ from_cache(struct repo *r, enum chunk_kind kind, const struct chunk_id *id,
     if (!cache_get(r->state, slice_of(id->bytes, 32), &locked)
         || locked.len > out->max - out->len + NONCE_LEN + TAG_LEN
         || crypto_unlock(out, r->keys->cache_key, slice_of(id->bytes, 32),
-                         buf_slice(&locked), &ignored) < 0)
+                         buf_slice(&locked), &ignored)
+               < 0)
         return false;
-    keys_chunk_id(r->keys, (uint8_t)kind,
-                  slice_of(out->ptr + before, out->len - before), &have);
+    keys_chunk_id(r->keys, (uint8_t)kind, slice_of(out->ptr + before, out->len - before),
+                  &have);
     if (chunk_id_equal(&have, id))
         return true;
     out->len = before;

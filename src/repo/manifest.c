@@ -116,7 +116,8 @@ end_node(struct manifest_writer *w, unsigned level, struct err *e)
     if (level + 1 == TREE_LEVELS_MAX)
         return err_set(e, ERR_UNSUPPORTED, 0, "the manifest is too deep");
     if (store_node(w, level, &id, e) < 0
-        || add_child(w, level + 1, buf_slice(&l->first), &id, l->entries, l->bytes, e) < 0)
+        || add_child(w, level + 1, buf_slice(&l->first), &id, l->entries, l->bytes, e)
+               < 0)
         return -1;
     node_begin(l, (uint8_t)level);
     return 0;
@@ -128,8 +129,7 @@ ends(const struct manifest_writer *w, const struct level *l, struct slice path,
      unsigned odds)
 {
     return l->node.len >= LEAF_FULL
-        || (l->node.len >= LEAF_MIN
-            && crypto_short_hash(w->cut_key, path) % odds == 0);
+        || (l->node.len >= LEAF_MIN && crypto_short_hash(w->cut_key, path) % odds == 0);
 }
 
 static int
@@ -199,8 +199,8 @@ struct manifest_reader {
     void *arg;
     struct place_in_node levels[TREE_LEVELS_MAX];
     struct buf xattrs;
-    bool placed;   /* manifest_seek() was called */
-    bool have;     /* an entry was read by seek and not given yet */
+    bool placed; /* manifest_seek() was called */
+    bool have;   /* an entry was read by seek and not given yet */
     struct entry entry;
 };
 

@@ -27,8 +27,7 @@ struct pack_writer {
     struct buf records;
 };
 
-static enum object_type
-type_of(enum chunk_class class)
+static enum object_type type_of(enum chunk_class class)
 {
     return class == CLASS_DATA ? OBJECT_DATA : OBJECT_META;
 }
@@ -267,15 +266,16 @@ void
 directory_key(const struct directory *d, uint32_t i, struct chunk_key *out)
 {
     bool ok = chunk_key_parse(slice_sub(d->keys, (size_t)i * CHUNK_KEY_LEN,
-                                        CHUNK_KEY_LEN), out);
+                                        CHUNK_KEY_LEN),
+                              out);
     assert(ok); /* directory_parse() saw it */
 }
 
 void
 directory_chunk(const struct directory *d, uint32_t i, struct chunk_record *out)
 {
-    struct reader r = reader_of(slice_sub(d->chunks, (size_t)i * CHUNK_RECORD_LEN,
-                                          CHUNK_RECORD_LEN));
+    struct reader r = reader_of(
+        slice_sub(d->chunks, (size_t)i * CHUNK_RECORD_LEN, CHUNK_RECORD_LEN));
 
     read_copy(&r, out->id.bytes, 32);
     out->counter = read_u32(&r);
@@ -321,8 +321,8 @@ directory_parse(struct slice plain, uint64_t size, struct directory *d, struct e
     d->plain = slice_of(plain.ptr, plain.len - r.left);
     bool ok = !r.bad;
     for (uint32_t i = 0; ok && i < d->key_count; i++)
-        ok = chunk_key_parse(slice_sub(d->keys, (size_t)i * CHUNK_KEY_LEN,
-                                       CHUNK_KEY_LEN), &key);
+        ok = chunk_key_parse(slice_sub(d->keys, (size_t)i * CHUNK_KEY_LEN, CHUNK_KEY_LEN),
+                             &key);
     if (!ok || !chunks_fit(d, size - PACK_FOOTER))
         return err_set(e, ERR_CORRUPT, 0, "a pack directory is damaged");
     return 0;
@@ -361,7 +361,8 @@ pack_open_directory(const struct keys *k, struct slice head, struct slice tail,
         || pack_tail(footer, size, &at, e) < 0)
         return -1;
     if (at + tail.len != size || memcmp(footer.ptr, head.ptr + HEADER_LEN, 16) != 0)
-        return err_set(e, ERR_CORRUPT, 0, "the two ends of a pack do not belong together");
+        return err_set(e, ERR_CORRUPT, 0,
+                       "the two ends of a pack do not belong together");
     directory_secret(k, head, key, &aad);
     int rc = crypto_unlock(plain, key, buf_slice(&aad),
                            slice_sub(tail, 0, tail.len - PACK_FOOTER), e);

@@ -13,8 +13,7 @@ enum tag { TAG_TARGET = 1, TAG_CREATED = 2 };
 #define REPO_OBJECT_MAX 4096
 
 void
-repo_header_object(const struct keys *k, const uint8_t target_id[ID_LEN],
-                   struct buf *out)
+repo_header_object(const struct keys *k, const uint8_t target_id[ID_LEN], struct buf *out)
 {
     struct header h = { .type = OBJECT_REPO };
 
@@ -35,7 +34,8 @@ check_header(struct repo *r, struct target *t, struct slice object, struct err *
     AUTOFREE char *name = mem_printf("target/%s", t->name);
 
     if (signed_open(object, OBJECT_REPO, r->keys->repo_id, repo_signer, r, &h, signer,
-                    &body, e) < 0)
+                    &body, e)
+        < 0)
         return -1;
     if (memcmp(signer, signer_root, ID_LEN) != 0
         || !record_copy(body, TAG_TARGET, t->id, ID_LEN))
@@ -43,7 +43,8 @@ check_header(struct repo *r, struct target *t, struct slice object, struct err *
     if (r->write && h.must_write != 0)
         return err_set(e, ERR_UNSUPPORTED, 0,
                        "writing to it needs features (bits %08x) that this drtool does "
-                       "not know; use a newer drtool", h.must_write);
+                       "not know; use a newer drtool",
+                       h.must_write);
     if (state_get(r->state, name, &kept, e) < 0)
         return -1;
     if (kept.len == ID_LEN) {

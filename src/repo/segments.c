@@ -14,8 +14,13 @@
  * and signed by who made it. Its plain body is a record with a field per pack:
  * drtool-format(5) INDEX SEGMENTS. */
 enum segment_tag { TAG_PACK = 1 };
-enum pack_tag { PACK_NAME = 1, PACK_SIZE = 2, PACK_ORIGIN = 3, PACK_SIGNATURE = 4,
-                PACK_DIRECTORY = 5 };
+enum pack_tag {
+    PACK_NAME = 1,
+    PACK_SIZE = 2,
+    PACK_ORIGIN = 3,
+    PACK_SIGNATURE = 4,
+    PACK_DIRECTORY = 5
+};
 enum gc_tag { GC_TARGET = 1, GC_PACKS = 2 };
 
 #define SEGMENT_MAX ((size_t)120 << 20)
@@ -111,8 +116,9 @@ take_segment(struct repo *r, struct target *t, const char *key, struct buf *numb
         return -1;
     if (!format_hash_fits(key, buf_slice(&object)))
         return err_set(e, ERR_CORRUPT, 0, "the bytes do not fit the name");
-    if (signed_open(buf_slice(&object), OBJECT_INDEX, r->keys->repo_id, repo_signer, r, &h,
-                    signer, &body, e) < 0)
+    if (signed_open(buf_slice(&object), OBJECT_INDEX, r->keys->repo_id, repo_signer, r,
+                    &h, signer, &body, e)
+        < 0)
         return -1;
     signed_associated(&aad, OBJECT_INDEX, buf_slice(&object));
     if (crypto_unlock(&plain, r->keys->index_key, buf_slice(&aad), body, e) < 0)
@@ -202,7 +208,8 @@ gc_listed(void *arg, const struct object_info *o, struct err *e)
         return err_set(e, ERR_CORRUPT, 0, "%s is too large", o->key);
     if (repo_get_small(r, l->target, o->key, &object, e) < 0
         || signed_open(buf_slice(&object), mark ? OBJECT_MARK : OBJECT_SWEEP,
-                       r->keys->repo_id, repo_signer, r, &h, signer, &body, e) < 0)
+                       r->keys->repo_id, repo_signer, r, &h, signer, &body, e)
+               < 0)
         return err_in(e, "target %s: %s", l->target->name, o->key);
     if (memcmp(signer, signer_maintain, ID_LEN) != 0 || !record_valid(body)
         || !record_copy(body, GC_TARGET, target, ID_LEN)
@@ -483,7 +490,8 @@ publish_one(void *arg, struct slice name, struct slice locked, struct err *e)
         return 0; /* for the next one */
     if (name.len != 32
         || crypto_unlock(&rec, p->repo->keys->cache_key, SLICE("drtool-v1/pending"),
-                         locked, e) < 0)
+                         locked, e)
+               < 0)
         return -1;
     size_t at = record_begin(&p->plain, TAG_PACK);
     put_pack(p->repo, &p->plain, name.ptr, record_u64(buf_slice(&rec), PENDING_SIZE),

@@ -3,8 +3,10 @@
 #include <string.h>
 
 const uint8_t signer_root[ID_LEN];
-const uint8_t signer_maintain[ID_LEN] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-                                          0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+const uint8_t signer_maintain[ID_LEN] = {
+    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff
+};
 
 void
 signed_end(struct buf *object, enum object_type type, const uint8_t signer[ID_LEN],
@@ -33,7 +35,8 @@ signed_open(struct slice object, enum object_type type, const uint8_t repo[ID_LE
     if (!who(arg, signer, pub))
         return err_set(e, ERR_FORGED, 0, "it is signed by somebody unknown");
     if (sign_check(object.ptr + sig_at, pub, format_label(type),
-                   slice_sub(object, 0, sig_at), e) < 0)
+                   slice_sub(object, 0, sig_at), e)
+        < 0)
         return -1;
     *body = slice_sub(object, HEADER_LEN, sig_at - ID_LEN - HEADER_LEN);
     return 0;

@@ -19,8 +19,10 @@
 const char *
 slot_kind_name(enum slot_kind k)
 {
-    return k == SLOT_PASSPHRASE ? "passphrase" : k == SLOT_FILE ? "key file"
-         : k == SLOT_CODE       ? "recovery code" : "unknown";
+    return k == SLOT_PASSPHRASE ? "passphrase"
+         : k == SLOT_FILE       ? "key file"
+         : k == SLOT_CODE       ? "recovery code"
+                                : "unknown";
 }
 
 /* Key-encryption key and commitment, 32 bytes each. */
@@ -117,7 +119,8 @@ slot_open(struct slice object, enum slot_kind kind, struct slice secret,
         return 0;
     if (stretch(wrap, kind, secret, object.ptr + SALT_AT,
                 get_u32(object.ptr + HEADER_LEN + 4),
-                get_u32(object.ptr + HEADER_LEN + 8), e) < 0)
+                get_u32(object.ptr + HEADER_LEN + 8), e)
+        < 0)
         return -1;
     if (!crypto_equal(wrap + 32, object.ptr + COMMIT_AT, 32)) {
         crypto_wipe(wrap, sizeof wrap);
@@ -237,8 +240,9 @@ code_parse(const char *text, uint8_t secret[CODE_SECRET], struct err *e)
             continue;
         int v = value_of(*text);
         if (v < 0 || count == sizeof values)
-            return err_set(e, ERR_USAGE, 0, "this is not a recovery code: it has nine "
-                                            "groups of four letters and digits");
+            return err_set(e, ERR_USAGE, 0,
+                           "this is not a recovery code: it has nine "
+                           "groups of four letters and digits");
         values[count++] = (uint8_t)v;
     }
     for (unsigned i = 0; i < 32; i++) {
@@ -251,7 +255,8 @@ code_parse(const char *text, uint8_t secret[CODE_SECRET], struct err *e)
     }
     code_values(secret, again);
     if (count != sizeof values || memcmp(values, again, sizeof values) != 0)
-        return err_set(e, ERR_USAGE, 0, "the recovery code is mistyped: its check "
-                                        "characters do not fit");
+        return err_set(e, ERR_USAGE, 0,
+                       "the recovery code is mistyped: its check "
+                       "characters do not fit");
     return 0;
 }

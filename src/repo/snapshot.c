@@ -9,11 +9,28 @@
 
 /* drtool-format(5) SNAPSHOTS. */
 enum tag {
-    TAG_SOURCE = 1, TAG_KIND = 2, TAG_HOST = 3, TAG_HOST_ID = 4, TAG_SEQ = 5,
-    TAG_STARTED = 6, TAG_ENDED = 7, TAG_ROOT = 8, TAG_LEVEL = 9, TAG_ENTRIES = 10,
-    TAG_BYTES = 11, TAG_FLAGS = 12, TAG_ISSUES = 13, TAG_TAG = 14, TAG_PREVIOUS = 15,
-    TAG_PARENT = 16, TAG_REPLACES = 17, TAG_CONF = 18, TAG_CONFIG = 19, TAG_IDENTITY = 20,
-    TAG_VERSION = 21, TAG_ADDED = 22,
+    TAG_SOURCE = 1,
+    TAG_KIND = 2,
+    TAG_HOST = 3,
+    TAG_HOST_ID = 4,
+    TAG_SEQ = 5,
+    TAG_STARTED = 6,
+    TAG_ENDED = 7,
+    TAG_ROOT = 8,
+    TAG_LEVEL = 9,
+    TAG_ENTRIES = 10,
+    TAG_BYTES = 11,
+    TAG_FLAGS = 12,
+    TAG_ISSUES = 13,
+    TAG_TAG = 14,
+    TAG_PREVIOUS = 15,
+    TAG_PARENT = 16,
+    TAG_REPLACES = 17,
+    TAG_CONF = 18,
+    TAG_CONFIG = 19,
+    TAG_IDENTITY = 20,
+    TAG_VERSION = 21,
+    TAG_ADDED = 22,
 };
 
 #define SEALED_AT (4 + SEALED_KEY_LEN) /* epoch, then the session key, then the rest */
@@ -48,8 +65,8 @@ get_time(struct slice record, uint16_t tag)
     uint8_t b[12] = { 0 };
 
     return record_copy(record, tag, b, sizeof b)
-        ? (struct clock_time){ (int64_t)get_u64(b), (int32_t)get_u32(b + 8) }
-        : (struct clock_time){ 0, 0 };
+             ? (struct clock_time){ (int64_t)get_u64(b), (int32_t)get_u32(b + 8) }
+             : (struct clock_time){ 0, 0 };
 }
 
 static void

@@ -72,7 +72,8 @@ repo_open_record(struct repo *r, struct target *t, const char *key, enum object_
 
     if (repo_get_small(r, t, key, &object, e) < 0
         || signed_open(buf_slice(&object), type, r->keys->repo_id, repo_signer, r, &h,
-                       signer, &body, e) < 0)
+                       signer, &body, e)
+               < 0)
         return -1;
     struct slice text = record_get(body, TAG_SNAPSHOT);
     if (!record_copy(body, TAG_TARGET, target, ID_LEN)
@@ -83,7 +84,8 @@ repo_open_record(struct repo *r, struct target *t, const char *key, enum object_
     if (!chain_name(&name, key) || !chain_name(&about, snapshot)
         || strcmp(about.kind, "snap") != 0 || strcmp(name.host, about.host) != 0
         || name.seq != about.seq)
-        return err_set(e, ERR_FORGED, 0, "it is about another snapshot than its name says");
+        return err_set(e, ERR_FORGED, 0,
+                       "it is about another snapshot than its name says");
     keys_host_tag(r->keys, signer, tag);
     if (memcmp(signer, signer_root, ID_LEN) == 0
         || (type == OBJECT_GONE && strcmp(tag, about.host) != 0
@@ -143,16 +145,17 @@ check_marks(struct repo *r, struct snapshot_list *l, struct target *t, size_t in
         keys_host_tag(r->keys, r->hosts[i].id, tag);
         for (size_t j = 0; j < l->count; j++) {
             const struct snapshot_row *row = &l->rows[j];
-            if (((row->snap | row->gone) >> index & 1)
-                && strcmp(row->name.host, tag) == 0 && row->name.seq >= best) {
+            if (((row->snap | row->gone) >> index & 1) && strcmp(row->name.host, tag) == 0
+                && row->name.seq >= best) {
                 best = row->name.seq;
                 best_key = row->key;
             }
         }
         if (state_mark_get(r->state, t->name, tag, &known, NULL, &e) == 1 && best < known)
             log_warn("target %s shows snapshots of host %s up to number %llu, but this "
-                     "host has seen %llu there: rolled back?", t->name, r->hosts[i].name,
-                     (unsigned long long)best, (unsigned long long)known);
+                     "host has seen %llu there: rolled back?",
+                     t->name, r->hosts[i].name, (unsigned long long)best,
+                     (unsigned long long)known);
         else if (best_key && best > known
                  && state_mark_put(r->state, t->name, tag, best, best_key, &e) < 0)
             log_info("%s", err_text(&e));
@@ -174,16 +177,19 @@ load_row(struct repo *r, struct snapshot_row *row, struct err *e)
             continue;
         if (repo_get_small(r, t, row->key, &object, &one) == 0
             && signed_open(buf_slice(&object), OBJECT_SNAP, r->keys->repo_id, repo_signer,
-                           r, &h, signer, &body, &one) == 0
+                           r, &h, signer, &body, &one)
+                   == 0
             && snapshot_parse(r->keys, slice_sub(buf_slice(&object), 0, HEADER_LEN), body,
-                              &row->info, &one) == 0) {
+                              &row->info, &one)
+                   == 0) {
             char tag[17];
             keys_host_tag(r->keys, row->info.host_id, tag);
             if (memcmp(signer, row->info.host_id, ID_LEN) != 0
                 || strcmp(tag, row->name.host) != 0 || row->info.seq != row->name.seq) {
                 *e = (struct err){ 0 };
-                return err_set(e, ERR_FORGED, 0, "its name, its body and its signature "
-                                                 "do not belong together");
+                return err_set(e, ERR_FORGED, 0,
+                               "its name, its body and its signature "
+                               "do not belong together");
             }
             memcpy(row->info.id, row->name.sha256, 32);
             memcpy(row->info.host_tag, tag, sizeof tag);
@@ -231,9 +237,9 @@ repo_snapshots(struct repo *r, struct snapshot_list *out, struct err *e)
     }
     if (out->asked == 0) {
         *e = last;
-        return last.kind ? err_in(e, "listing snapshots: no target answers")
-                         : err_set(e, ERR_UNAVAIL, 0,
-                                   "listing snapshots: no target answers");
+        return last.kind
+                 ? err_in(e, "listing snapshots: no target answers")
+                 : err_set(e, ERR_UNAVAIL, 0, "listing snapshots: no target answers");
     }
     for (size_t i = 0; i < out->count; i++) {
         struct snapshot_row *row = &out->rows[i];
@@ -297,8 +303,10 @@ repo_find_snapshot(const struct snapshot_list *l, const char *text,
     bool known = false;
 
     if (at && strcmp(at + 1, "latest") != 0 && !text_time(at + 1, &until))
-        return err_set(e, ERR_USAGE, 0, "%s: \"%s\" is neither `latest` nor a time such "
-                       "as 2026-11-22T03:00", text, at + 1);
+        return err_set(e, ERR_USAGE, 0,
+                       "%s: \"%s\" is neither `latest` nor a time such "
+                       "as 2026-11-22T03:00",
+                       text, at + 1);
     if (colon)
         *colon = 0;
     *out = NULL;
@@ -323,7 +331,8 @@ repo_find_snapshot(const struct snapshot_list *l, const char *text,
         }
     }
     return err_set(e, ERR_NOT_FOUND, 0,
-                   known ? "%s: no complete snapshot at or before that time"
-                         : "%s: there is no snapshot of that name; see `drtool snapshots`",
+                   known
+                       ? "%s: no complete snapshot at or before that time"
+                       : "%s: there is no snapshot of that name; see `drtool snapshots`",
                    text);
 }

@@ -138,7 +138,8 @@ try_targets(struct repo *r, const struct secret *secret, struct err *e)
                        "%s opens none of the %u key slots of this repository",
                        secret->kind == SLOT_PASSPHRASE ? "the passphrase"
                        : secret->kind == SLOT_CODE     ? "the recovery code"
-                                                       : "the key file", s.seen);
+                                                       : "the key file",
+                       s.seen);
     if (answered == 0) {
         *e = last;
         return err_in(e, "no target answers");

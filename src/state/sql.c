@@ -7,7 +7,7 @@ static int
 fail(struct sql *q, struct err *e)
 {
     int code = q->db ? sqlite3_errcode(q->db) : SQLITE_NOMEM;
-    enum err_kind kind = code == SQLITE_FULL ? ERR_FULL
+    enum err_kind kind = code == SQLITE_FULL                             ? ERR_FULL
                        : code == SQLITE_CORRUPT || code == SQLITE_NOTADB ? ERR_CORRUPT
                                                                          : ERR_IO;
     return err_set(e, kind, code, "SQLite: %s",
@@ -24,7 +24,8 @@ sql_open(struct sql *q, const char *path, const char *synchronous, const char *s
 
     if (sqlite3_open_v2(path, &q->db,
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-                        NULL) != SQLITE_OK)
+                        NULL)
+        != SQLITE_OK)
         return fail(q, e);
     sqlite3_busy_timeout(q->db, 30000);
     if (sqlite3_exec(q->db, setup, NULL, NULL, NULL) != SQLITE_OK)
@@ -51,7 +52,8 @@ prepare(struct sql *q, const char *query, struct err *e)
     assert(i < SQL_STATEMENTS);
     if (!q->cached[i].stmt
         && sqlite3_prepare_v3(q->db, query, -1, SQLITE_PREPARE_PERSISTENT,
-                              &q->cached[i].stmt, NULL) != SQLITE_OK) {
+                              &q->cached[i].stmt, NULL)
+               != SQLITE_OK) {
         fail(q, e);
         return NULL;
     }

@@ -221,7 +221,8 @@ state_queue_list(struct state *s, const char *target, int64_t after, unsigned li
                                 "tii", e, target, after, (int64_t)limit);
     rc = q ? sql_step(&s->main, q, e) : -1;
     while (rc == 1) {
-        struct queue_row row = { .id = sql_int(q, 0), .target = sql_text(q, 1),
+        struct queue_row row = { .id = sql_int(q, 0),
+                                 .target = sql_text(q, 1),
                                  .key = sql_text(q, 2),
                                  .size = (uint64_t)sql_int(q, 3),
                                  .rank = (enum queue_rank)sql_int(q, 5) };
@@ -364,9 +365,9 @@ state_mark_get(struct state *s, const char *target, const char *host, uint64_t *
                struct buf *snapshot, struct err *e)
 {
     pthread_mutex_lock(&s->lock);
-    sqlite3_stmt *q = sql_query(&s->main,
-                                "SELECT seq,snapshot FROM marks WHERE target=? AND host=?",
-                                "tt", e, target, host);
+    sqlite3_stmt *q =
+        sql_query(&s->main, "SELECT seq,snapshot FROM marks WHERE target=? AND host=?",
+                  "tt", e, target, host);
     int rc = q ? sql_step(&s->main, q, e) : -1;
     if (rc == 1) {
         *seq = (uint64_t)sql_int(q, 0);
@@ -382,17 +383,16 @@ int
 state_mark_put(struct state *s, const char *target, const char *host, uint64_t seq,
                const char *snapshot, struct err *e)
 {
-    return run(s, "INSERT OR REPLACE INTO marks VALUES(?,?,?,?)", e, "ttit", target,
-               host, (int64_t)seq, snapshot);
+    return run(s, "INSERT OR REPLACE INTO marks VALUES(?,?,?,?)", e, "ttit", target, host,
+               (int64_t)seq, snapshot);
 }
 
 int
 state_run_add(struct state *s, const char *kind, const char *subject, int64_t ended_s,
               int status, const char *detail, struct err *e)
 {
-    return run(s,
-               "INSERT INTO runs(kind,subject,ended,status,detail) VALUES(?,?,?,?,?)", e,
-               "ttiit", kind, subject, ended_s, (int64_t)status, detail);
+    return run(s, "INSERT INTO runs(kind,subject,ended,status,detail) VALUES(?,?,?,?,?)",
+               e, "ttiit", kind, subject, ended_s, (int64_t)status, detail);
 }
 
 int
@@ -492,7 +492,8 @@ cache_trim(struct state *s, uint64_t max_bytes)
         && sql_run(&s->cache,
                    "DELETE FROM objects WHERE rowid IN (SELECT rowid FROM objects"
                    " ORDER BY used, rowid LIMIT (SELECT count(*)/2 FROM objects))",
-                   "", &e) < 0)
+                   "", &e)
+               < 0)
         log_debug("cache: %s", err_text(&e));
     pthread_mutex_unlock(&s->cache_lock);
 }
