@@ -261,7 +261,8 @@ text_of_utc(int64_t s, int32_t ns)
     struct tm tm;
     char *out = ring(80), seconds[64];
 
-    if (!gmtime_r(&t, &tm) || !strftime(seconds, sizeof seconds, "%Y-%m-%dT%H:%M:%S", &tm))
+    if (!gmtime_r(&t, &tm)
+        || !strftime(seconds, sizeof seconds, "%Y-%m-%dT%H:%M:%S", &tm))
         snprintf(out, 80, "@%lld", (long long)s);
     else
         snprintf(out, 80, "%s.%03uZ", seconds, (unsigned)ns / 1000000 % 1000);
@@ -273,8 +274,12 @@ static size_t
 utf8_length(const uint8_t *p, size_t left)
 {
     static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-    size_t n = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3
-             : p[0] < 0xf5 ? 4 : 0;
+    size_t n = p[0] < 0x80 ? 1
+             : p[0] < 0xc2 ? 0
+             : p[0] < 0xe0 ? 2
+             : p[0] < 0xf0 ? 3
+             : p[0] < 0xf5 ? 4
+                           : 0;
     if (n == 0 || n > left)
         return 0;
     uint32_t c = n == 1 ? p[0] : (uint32_t)(p[0] & (0xff >> (n + 1)));
@@ -413,8 +418,10 @@ text_match(const char *pattern, const char *path)
             continue;
         }
         const char *after = p;
-        bool hit = *p == '?' ? *s != '/' : *p == '[' ? *s != '/' && in_set(&after, *s)
-                 : *p == '\\' && p[1] ? p[1] == *s : *p == *s;
+        bool hit = *p == '?'          ? *s != '/'
+                 : *p == '['          ? *s != '/' && in_set(&after, *s)
+                 : *p == '\\' && p[1] ? p[1] == *s
+                                      : *p == *s;
         if (hit && *p) {
             p = *p == '[' ? after : *p == '\\' && p[1] ? p + 2 : p + 1;
             s++;

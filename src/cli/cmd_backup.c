@@ -56,7 +56,8 @@ static void
 on_tick(void *arg, const struct backup_progress *p)
 {
     struct told *t = arg;
-    struct progress line = { .what = t->what, .bytes_done = atomic_load(&p->bytes),
+    struct progress line = { .what = t->what,
+                             .bytes_done = atomic_load(&p->bytes),
                              .bytes_total = p->expected_bytes,
                              .files_done = atomic_load(&p->entries) };
 
@@ -108,7 +109,8 @@ tell(struct app *app, json_t *o, const char *source, const struct backup_result 
            text_of_size(res->new_bytes), text_of_size(res->stored_bytes),
            text_of_duration(res->elapsed_ms));
     if (res->id[0])
-        printf("; snapshot %.12s on %zu of %zu targets", res->id, good, res->target_count);
+        printf("; snapshot %.12s on %zu of %zu targets", res->id, good,
+               res->target_count);
     putchar('\n');
 }
 
@@ -120,7 +122,8 @@ remember(struct repo *r, const char *source, enum status s,
     struct err e = { 0 };
 
     if (state_run_add(repo_state(r), "backup", source, clock_now().s, status_number(s),
-                      res->id, &e) < 0)
+                      res->id, &e)
+        < 0)
         log_info("%s", err_text(&e));
 }
 
@@ -140,9 +143,14 @@ back_up(struct app *app, struct repo *r, const struct conf_source *c, json_t *al
     json_put_text(out, "source", c->name);
     told.issues = json_put_array(out, "issues");
     struct backup_options bo = {
-        .source = c, .tags = tags, .config = buf_slice(&app->conf->text),
-        .threads = o->threads, .dry_run = o->dry_run,
-        .accept_changed = o->accept_changed, .issue = on_issue, .tick = on_tick,
+        .source = c,
+        .tags = tags,
+        .config = buf_slice(&app->conf->text),
+        .threads = o->threads,
+        .dry_run = o->dry_run,
+        .accept_changed = o->accept_changed,
+        .issue = on_issue,
+        .tick = on_tick,
         .arg = &told,
     };
     progress_begin(!app->quiet && !app->json);
@@ -161,7 +169,8 @@ back_up(struct app *app, struct repo *r, const struct conf_source *c, json_t *al
     if (res.status == STATUS_NO_QUORUM)
         return err_set(e, ERR_QUORUM, 0,
                        "source %s: too few targets have the snapshot; it is kept in the "
-                       "spool, and the next backup or `drtool sync` sends it", c->name);
+                       "spool, and the next backup or `drtool sync` sends it",
+                       c->name);
     return 0;
 }
 
@@ -188,7 +197,8 @@ run(struct app *app, struct err *e)
     size_t n = app->arg_count ? app->arg_count : app->conf->source_count;
     for (size_t i = 0; i < n; i++) {
         const struct conf_source *c = app->arg_count
-            ? conf_find_source(app->conf, app->args[i]) : &app->conf->sources[i];
+                                        ? conf_find_source(app->conf, app->args[i])
+                                        : &app->conf->sources[i];
         struct err one = { 0 };
         if (back_up(app, r, c, all, &one) == 0)
             continue;

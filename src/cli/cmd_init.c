@@ -25,12 +25,14 @@ prove_saved(const char *code, struct err *e)
     fprintf(stderr, "\nWrite the recovery code down, away from this machine.\n"
                     "Then type its sixth group: ");
     if (!fgets(line, sizeof line, stdin))
-        return err_set(e, ERR_USAGE, 0, "the recovery code was not confirmed; the "
+        return err_set(e, ERR_USAGE, 0,
+                       "the recovery code was not confirmed; the "
                        "repository is made, and `drtool key add --recovery-code` makes "
                        "another code");
     line[strcspn(line, "\r\n")] = 0;
     if (strcasecmp(line, want) != 0)
-        return err_set(e, ERR_USAGE, 0, "that is not the sixth group; the repository is "
+        return err_set(e, ERR_USAGE, 0,
+                       "that is not the sixth group; the repository is "
                        "made, and `drtool key add --recovery-code` makes another code");
     return 0;
 }
@@ -45,10 +47,11 @@ run(struct app *app, struct err *e)
     char code[CODE_TEXT_LEN + 1] = "";
 
     if (!o->yes_saved && !isatty(0))
-        err_set(e, ERR_USAGE, 0, "init prints a recovery code that must be written down; "
+        err_set(e, ERR_USAGE, 0,
+                "init prints a recovery code that must be written down; "
                 "give --yes-saved to run it without a terminal");
-    else if (!has_passphrase || secret_resolve(&app->conf->key.passphrase, &passphrase, e)
-                                    == 0)
+    else if (!has_passphrase
+             || secret_resolve(&app->conf->key.passphrase, &passphrase, e) == 0)
         (void)!repo_init(&ro, has_passphrase ? &passphrase : NULL, code, e);
     if (passphrase.ptr)
         crypto_wipe(passphrase.ptr, passphrase.cap);

@@ -44,7 +44,8 @@ on_issue(void *arg, enum restore_issue kind, struct slice path, const char *why)
 static void
 on_tick(void *arg, const struct restore_progress *p)
 {
-    struct progress line = { .what = "restoring", .bytes_done = atomic_load(&p->bytes),
+    struct progress line = { .what = "restoring",
+                             .bytes_done = atomic_load(&p->bytes),
                              .bytes_total = p->bytes_total,
                              .files_done = atomic_load(&p->entries) };
 
@@ -62,8 +63,8 @@ tell_targets(struct app *app, struct repo *r)
         uint64_t bad = atomic_load(&t->bad_reads);
         if (bad > 0)
             log_warn("target %s gave no or wrong bytes %llu times; the others were asked "
-                     "instead; `drtool verify --target %s --heal` mends it", t->name,
-                     (unsigned long long)bad, t->name);
+                     "instead; `drtool verify --target %s --heal` mends it",
+                     t->name, (unsigned long long)bad, t->name);
         if (!app->json && !app->quiet)
             printf("  %s: %s read\n", t->name, text_of_size(atomic_load(&t->bytes_read)));
     }
@@ -114,8 +115,10 @@ run(struct app *app, struct err *e)
     struct restore_result res;
 
     if (app->arg_count == 0 || (!o->to && !o->plan)) {
-        err_set(e, ERR_USAGE, 0, app->arg_count == 0 ? "which snapshot? see `drtool "
-                "snapshots`" : "where to? give --to DIR");
+        err_set(e, ERR_USAGE, 0,
+                app->arg_count == 0 ? "which snapshot? see `drtool "
+                                      "snapshots`"
+                                    : "where to? give --to DIR");
         return app_fail(e);
     }
     if (open_for_reading(app, &r, e) < 0
@@ -127,12 +130,16 @@ run(struct app *app, struct err *e)
     struct restore_options ro = {
         .snapshot = &row->info,
         .paths = app->arg_count > 1 ? app->args + 1 : NULL,
-        .to = o->to, .plan = o->plan, .threads = o->threads,
+        .to = o->to,
+        .plan = o->plan,
+        .threads = o->threads,
         .overwrite = (enum overwrite)o->overwrite,
         .owner = o->numeric ? OWNER_NUMERIC : (enum owner_mode)o->owner,
         .include = o->include.count ? o->include.items : NULL,
         .exclude = o->exclude.count ? o->exclude.items : NULL,
-        .issue = on_issue, .tick = on_tick, .arg = &told,
+        .issue = on_issue,
+        .tick = on_tick,
+        .arg = &told,
     };
     progress_begin(!app->quiet && !app->json);
     int rc = engine_restore(r, &ro, &res, e);
@@ -144,9 +151,10 @@ run(struct app *app, struct err *e)
     if (res.not_set + res.blocked > 0)
         app_note(app, STATUS_PARTIAL);
     if (res.damaged > 0) {
-        err_set(e, ERR_CORRUPT, 0, "%llu of %llu entries could not be restored: no target "
-                "has a good copy of them", (unsigned long long)res.damaged,
-                (unsigned long long)res.entries);
+        err_set(e, ERR_CORRUPT, 0,
+                "%llu of %llu entries could not be restored: no target "
+                "has a good copy of them",
+                (unsigned long long)res.damaged, (unsigned long long)res.entries);
         return app_fail(e);
     }
     return STATUS_OK;

@@ -78,8 +78,8 @@ tell(struct repo *r, const struct snapshot_row *row, struct table *t, json_t *al
 static enum status
 run(struct app *app, struct err *e)
 {
-    static const char *const heads[] = { "ID", "TAKEN", "HOST", "SOURCE", ">ENTRIES",
-                                         ">SIZE", ">ADDED", "ON", "TAGS", NULL };
+    static const char *const heads[] = { "ID",    "TAKEN",  "HOST", "SOURCE", ">ENTRIES",
+                                         ">SIZE", ">ADDED", "ON",   "TAGS",   NULL };
     const struct options *o = app->options;
     CLEANUP(repo_close_p) struct repo *r = NULL;
     CLEANUP(snapshot_list_release) struct snapshot_list l = { 0 };
@@ -93,7 +93,8 @@ run(struct app *app, struct err *e)
         bool named = app->arg_count == 0;
         for (size_t k = 0; k < app->arg_count && !named; k++)
             named = strcmp(app->args[k], row->info.source) == 0;
-        if (named && (o->all || snapshot_committed(row)) && has_tags(&row->info, &o->tags))
+        if (named && (o->all || snapshot_committed(row))
+            && has_tags(&row->info, &o->tags))
             tell(r, row, t, all);
     }
     open_tell_targets(app, r);

@@ -59,7 +59,8 @@ run(struct app *app, struct err *e)
     tell(app, o, &res);
     if (!o->dry_run
         && state_run_add(repo_state(r), "sync", "", clock_now().s,
-                         status_number(app_status(app, STATUS_OK)), "", &ignored) < 0)
+                         status_number(app_status(app, STATUS_OK)), "", &ignored)
+               < 0)
         log_info("%s", err_text(&ignored));
     return STATUS_OK;
 }

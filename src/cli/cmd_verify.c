@@ -55,7 +55,8 @@ on_damage(void *arg, const struct verify_damage *d)
 static void
 on_tick(void *arg, const struct verify_progress *p)
 {
-    struct progress line = { .what = "verifying", .bytes_done = atomic_load(&p->bytes),
+    struct progress line = { .what = "verifying",
+                             .bytes_done = atomic_load(&p->bytes),
                              .files_done = atomic_load(&p->packs) };
 
     (void)arg;
@@ -65,8 +66,8 @@ on_tick(void *arg, const struct verify_progress *p)
 static void
 tell(struct app *app, const struct verify_result *res)
 {
-    static const char *const heads[] = { "TARGET", ">PACKS", ">SNAPSHOTS", ">READ",
-                                         ">MISSING", ">DAMAGED", ">HEALED", NULL };
+    static const char *const heads[] = { "TARGET",   ">PACKS",   ">SNAPSHOTS", ">READ",
+                                         ">MISSING", ">DAMAGED", ">HEALED",    NULL };
     CLEANUP(table_free_p) struct table *t = table_new(heads);
     json_t *all = json_put_array(app->result, "targets");
 
@@ -115,9 +116,13 @@ run(struct app *app, struct err *e)
         return app_fail(e);
     told.damage = json_put_array(app->result, "damage");
     json_put_int(app->result, "level", o->level);
-    struct verify_options vo = { .level = o->level, .target = o->target, .heal = o->heal,
-                                 .threads = o->threads, .damage = on_damage,
-                                 .tick = on_tick, .arg = &told };
+    struct verify_options vo = { .level = o->level,
+                                 .target = o->target,
+                                 .heal = o->heal,
+                                 .threads = o->threads,
+                                 .damage = on_damage,
+                                 .tick = on_tick,
+                                 .arg = &told };
     progress_begin(!app->quiet && !app->json);
     int rc = engine_verify(r, &vo, &res, e);
     progress_end();
