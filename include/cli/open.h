@@ -21,6 +21,9 @@ MUST_USE int open_without_lanes(struct app *app, int64_t wait_ms, struct repo **
 /* Tells each target's state, in JSON and as warnings noted in the status. */
 void open_tell_targets(struct app *app, struct repo *r);
 
+/* ERR_DENIED when the key may not look into snapshots. */
+MUST_USE int open_needs_metadata(struct repo *r, struct err *e);
+
 /* Lists snapshots and finds one; `list` owns what *row points to. */
 MUST_USE int open_snapshot(struct repo *r, const char *text, struct snapshot_list *list,
                            struct snapshot_row **row, struct err *e);

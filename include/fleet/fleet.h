@@ -78,6 +78,9 @@ void fleet_set_state(struct fleet *f, struct target *t, enum target_state s,
  * errors about one object change nothing. */
 void fleet_fail(struct fleet *f, struct target *t, const struct err *why);
 
+/* No target is up: -1 with what the targets said, DENIED only if all say so. */
+int fleet_nobody(struct fleet *f, struct err *e);
+
 /* Runs fn once for each target that is up, at once, each in a thread of its own. */
 typedef void fleet_each_fn(void *arg, struct target *t, size_t index);
 void fleet_each(struct fleet *f, bool also_new, fleet_each_fn *fn, void *arg);

@@ -124,7 +124,8 @@ struct snapshot_list {
 };
 void snapshot_list_release(struct snapshot_list *l);
 /* Lists all snapshots that are not gone everywhere. What cannot be opened is
- * warned of and left out. */
+ * warned of and left out; with a key that opens no metadata the rows are not
+ * loaded. */
 MUST_USE int repo_snapshots(struct repo *r, struct snapshot_list *out, struct err *e);
 /* Is it committed on at least one target? */
 bool snapshot_committed(const struct snapshot_row *row);

@@ -33,6 +33,22 @@ const struct command cmd_completion = {
     .run = print_script,
 };
 
+/* The first words; of a group it is enough to say it once. */
+static void
+offer_commands(void)
+{
+    size_t last = 0;
+
+    for (size_t i = 0; commands[i]; i++) {
+        size_t len = strcspn(commands[i]->name, " ");
+        bool again = i > 0 && len == last
+                  && memcmp(commands[i]->name, commands[i - 1]->name, len) == 0;
+        last = len;
+        if (!again && !command_hidden(commands[i]))
+            printf("%.*s\n", (int)len, commands[i]->name);
+    }
+}
+
 static void
 offer_configured(struct app *app, bool targets)
 {
@@ -54,9 +70,7 @@ offer(struct app *app, struct err *e)
 
     (void)e;
     if (strcmp(kind, complete_word(COMPLETE_COMMAND)) == 0) {
-        for (size_t i = 0; commands[i]; i++)
-            if (!command_hidden(commands[i]))
-                puts(commands[i]->name);
+        offer_commands();
     } else if (strcmp(kind, complete_word(COMPLETE_SHELL)) == 0) {
         puts("bash\nzsh\nfish");
     } else if (strcmp(kind, complete_word(COMPLETE_TARGET)) == 0) {

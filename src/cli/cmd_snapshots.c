@@ -85,7 +85,8 @@ run(struct app *app, struct err *e)
     CLEANUP(snapshot_list_release) struct snapshot_list l = { 0 };
     CLEANUP(table_free_p) struct table *t = table_new(heads);
 
-    if (open_for_reading(app, &r, e) < 0 || repo_snapshots(r, &l, e) < 0)
+    if (open_for_reading(app, &r, e) < 0 || open_needs_metadata(r, e) < 0
+        || repo_snapshots(r, &l, e) < 0)
         return app_fail(e);
     json_t *all = json_put_array(app->result, "snapshots");
     for (size_t i = 0; i < l.count; i++) {

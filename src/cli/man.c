@@ -4,7 +4,7 @@
 #include "conf/config.h"
 #include "mdoc.h"
 
-#include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Pages of keys in section 5. */
@@ -132,6 +132,34 @@ put_statuses(struct buf *out)
     buf_put_str(out, ".El\n");
 }
 
+static int
+by_name(const void *a, const void *b)
+{
+    const struct command *x = *(const struct command *const *)a;
+    const struct command *y = *(const struct command *const *)b;
+
+    return strcmp(x->name, y->name);
+}
+
+/* SEE ALSO is in alphabetical order, unlike the list of commands. */
+static void
+put_pages_by_name(const struct command *const *table, struct buf *out)
+{
+    AUTOFREE const struct command **sorted = NULL;
+    size_t count = 0, cap = 0;
+
+    for (size_t i = 0; table[i]; i++)
+        if (begins_page(table, i)) {
+            sorted = mem_grow(sorted, &cap, count + 1, sizeof *sorted);
+            sorted[count++] = table[i];
+        }
+    if (count > 0)
+        qsort(sorted, count, sizeof(const struct command *), by_name);
+    for (size_t i = 0; i < count; i++)
+        buf_printf(out, ".Xr drtool-%.*s 1 ,\n", (int)first_word(sorted[i]->name),
+                   sorted[i]->name);
+}
+
 static void
 put_main_page(const struct command *const *table, struct buf *prose, struct buf *out)
 {
@@ -145,10 +173,7 @@ put_main_page(const struct command *const *table, struct buf *prose, struct buf 
     mdoc_prose(out, prose, MDOC_MIDDLE);
     put_statuses(out);
     buf_put_str(out, ".Sh SEE ALSO\n");
-    for (size_t i = 0; table[i]; i++)
-        if (begins_page(table, i))
-            buf_printf(out, ".Xr drtool-%.*s 1 ,\n", (int)first_word(table[i]->name),
-                       table[i]->name);
+    put_pages_by_name(table, out);
     buf_put_str(out, ".Xr drtool.yaml 5 ,\n.Xr drtool 7\n");
     mdoc_prose(out, prose, MDOC_END);
 }

@@ -71,10 +71,21 @@ open_tell_targets(struct app *app, struct repo *r)
 }
 
 int
+open_needs_metadata(struct repo *r, struct err *e)
+{
+    if (keys_can_open(repo_keys(r), CLASS_META))
+        return 0;
+    return err_set(e, ERR_DENIED, 0,
+                   "a key of role %s may not look into snapshots; use "
+                   "one of role admin or reader",
+                   role_name(repo_keys(r)->role));
+}
+
+int
 open_snapshot(struct repo *r, const char *text, struct snapshot_list *list,
               struct snapshot_row **row, struct err *e)
 {
-    if (repo_snapshots(r, list, e) < 0)
+    if (open_needs_metadata(r, e) < 0 || repo_snapshots(r, list, e) < 0)
         return -1;
     return repo_find_snapshot(list, text, row, e);
 }

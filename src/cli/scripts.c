@@ -206,7 +206,7 @@ put_fish_options(const char *condition, const struct option *o, struct buf *out)
         if (o->letter)
             buf_printf(out, " -s %c", o->letter);
         if (o->arg)
-            buf_put_str(out, " -x");
+            buf_put_str(out, o->complete == COMPLETE_FILE ? " -r" : " -x");
         if (o->type == OPT_ENUM) {
             buf_put_str(out, " -a '");
             for (const char *p = o->arg; *p; p++)
@@ -251,13 +251,22 @@ script_fish(const struct command *const *table, struct buf *out)
         "    end\n"
         "end\n"
         "function __drtool_typed\n"
-        "    test (string join ' ' (__drtool_words)) = \"$argv[1]\"\n"
+        "    set -l typed (__drtool_words)\n"
+        "    test \"$typed\" = \"$argv[1]\"\n"
         "end\n"
         "function __drtool_in\n"
-        "    string match -q -- \"$argv[1] *\" (string join ' ' (__drtool_words))' '\n"
+        "    set -l typed (__drtool_words)\n"
+        "    string match -q -- \"$argv[1] *\" \"$typed \"\n"
         "end\n"
         "function __drtool_ask\n"
-        "    drtool __complete $argv[1] 2>/dev/null\n"
+        "    set -l words (commandline -opc)\n"
+        "    set -l config\n"
+        "    for i in (seq (count $words))\n"
+        "        if contains -- $words[$i] -c --config; and set -q words[(math $i + 1)]\n"
+        "            set config -c $words[(math $i + 1)]\n"
+        "        end\n"
+        "    end\n"
+        "    drtool $config __complete $argv[1] 2>/dev/null\n"
         "end\n"
         "complete -c drtool -f\n");
     const char *group = "";

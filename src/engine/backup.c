@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "engine/deliver.h"
 
+#include "parent.h"
 #include "reader.h"
 
 #include <assert.h>
@@ -27,6 +28,7 @@ struct run {
     struct content_reader reader;
     /* The parent snapshot, read beside the walk. */
     struct snapshot_row *parent;
+    struct snapshot_row kept_parent; /* for who may not or cannot ask the targets */
     struct manifest_reader *manifest;
     struct entry parent_entry;
     bool have_parent_entry;
@@ -335,6 +337,7 @@ make_snapshot(void *arg, const char *old, struct slice packs, char key[CHAIN_KEY
         memcpy(s.replaces, name.sha256, 32);
     int rc = repo_store_snapshot(x->run->repo, x->run->session, &s, packs, key, e);
     if (rc == 0) {
+        parent_remember(x->run->repo, &s);
         text_hex(x->run->result->id, s.id, 32);
         snprintf(x->run->result->key, sizeof x->run->result->key, "%s", key);
     }
@@ -401,10 +404,15 @@ open_all(struct run *run, struct snapshot_list *l, struct err *e)
 
     if (source_open(run->options->source, &so, &run->source, e) < 0)
         return -1;
-    if (keys_can_open(repo_keys(run->repo), CLASS_META)
-        && repo_snapshots(run->repo, l, &none) < 0)
+    bool may_look = keys_can_open(repo_keys(run->repo), CLASS_META);
+    if (may_look && repo_snapshots(run->repo, l, &none) < 0) {
         log_warn("no target answers: the backup goes to the spool");
-    run->parent = find_parent(run, l);
+        may_look = false;
+    }
+    if (may_look)
+        run->parent = find_parent(run, l);
+    else if (parent_recall(run->repo, run->options->source->name, &run->kept_parent))
+        run->parent = &run->kept_parent;
     run->result->has_parent = run->parent != NULL;
     run->result->target_count = fleet_count(f);
     for (size_t i = 0; i < fleet_count(f); i++)
@@ -484,6 +492,7 @@ engine_backup(struct repo *r, const struct backup_options *o,
     manifest_reader_free(run->manifest);
     source_close(run->source);
     session_free(run->session);
+    snapshot_release(&run->kept_parent.info);
     mem_free(run);
     return rc < 0 ? err_in(e, "source %s", o->source->name) : 0;
 }

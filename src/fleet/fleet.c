@@ -155,6 +155,22 @@ fleet_fail(struct fleet *f, struct target *t, const struct err *why)
     }
 }
 
+int
+fleet_nobody(struct fleet *f, struct err *e)
+{
+    const struct target *told = NULL;
+
+    for (size_t i = 0; i < f->count; i++) {
+        const struct target *t = &f->targets[i];
+        if (t->why.kind != ERR_NONE && (!told || told->why.kind == ERR_DENIED))
+            told = t;
+    }
+    if (!told)
+        return err_set(e, ERR_UNAVAIL, 0, "no target answers");
+    *e = told->why;
+    return err_in(e, "no target can be used; %s", told->name);
+}
+
 struct each {
     fleet_each_fn *fn;
     void *arg;

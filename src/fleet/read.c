@@ -103,7 +103,7 @@ fleet_get(struct fleet *f, struct target *from, const struct range *r,
             break;
     }
     if (worst.kind == ERR_NONE)
-        return err_set(e, ERR_UNAVAIL, 0, "reading %s: no target answers", r->key);
+        return fleet_nobody(f, e);
     *e = worst;
     return -1;
 }

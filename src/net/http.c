@@ -18,6 +18,8 @@
 #include <strings.h>
 #include <unistd.h>
 
+#define SMALL 65536 /* bytes */
+#define SMALL_STALL_S 15
 #define WINDOW 131072L /* bytes of libcurl's buffers, one each way */
 
 struct http {
@@ -266,11 +268,14 @@ set_limits(CURL *c, const struct http_limits *l, const struct http_request *r)
 {
     uint64_t bytes = r->size + r->expected;
     long deadline_ms = l->slack_ms + (long)(bytes * 1000 / l->min_rate);
+    /* what is small comes soon, or the server is frozen */
+    long stall_s = bytes < SMALL && l->stall_s > SMALL_STALL_S ? SMALL_STALL_S
+                                                               : l->stall_s;
 
     curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, l->connect_ms);
     curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, deadline_ms);
     curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, l->stall_rate);
-    curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, l->stall_s);
+    curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, stall_s);
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(c, CURLOPT_BUFFERSIZE, WINDOW);
@@ -360,6 +365,9 @@ explain(CURLcode code, const char *detail, const struct http *h,
                        "the name of %.*s cannot be resolved; check the "
                        "endpoint and the DNS",
                        len, name);
+    case CURLE_OPERATION_TIMEDOUT:
+        return err_set(e, ERR_UNAVAIL, ETIMEDOUT, "%.*s does not answer in time: %s", len,
+                       name, why);
     case CURLE_PARTIAL_FILE:
         return err_set(e, ERR_UNAVAIL, 0, "%.*s cut its answer short", len, name);
     case CURLE_GOT_NOTHING:

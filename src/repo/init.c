@@ -232,7 +232,7 @@ repo_target_add(struct repo *r, struct target *t, struct err *e)
         if (target_is_up(r->fleet, fleet_target(r->fleet, i)))
             c.from = fleet_target(r->fleet, i);
     if (!c.from)
-        return err_set(e, ERR_UNAVAIL, 0, "no other target answers");
+        return fleet_nobody(r->fleet, e);
     if (check_empty(t, e) < 0
         || storage_list(c.from->store, "keys/", copy_listed, &c, e) < 0
         || storage_list(c.from->store, "conf/", copy_listed, &c, e) < 0
@@ -278,7 +278,7 @@ repo_slots(struct repo *r, repo_slot_fn *fn, void *arg, struct err *e)
         if (target_is_up(r->fleet, s.target))
             return storage_list(s.target->store, "keys/", slot_listed, &s, e);
     }
-    return err_set(e, ERR_UNAVAIL, 0, "no target answers");
+    return fleet_nobody(r->fleet, e);
 }
 
 /* Changes of slots need every target, or one would keep what was removed. */

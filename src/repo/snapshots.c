@@ -236,17 +236,15 @@ repo_snapshots(struct repo *r, struct snapshot_list *out, struct err *e)
         check_marks(r, out, t, i);
     }
     if (out->asked == 0) {
-        *e = last;
-        return last.kind
-                 ? err_in(e, "listing snapshots: no target answers")
-                 : err_set(e, ERR_UNAVAIL, 0, "listing snapshots: no target answers");
+        (void)fleet_nobody(r->fleet, e);
+        return err_in(e, "listing snapshots");
     }
     for (size_t i = 0; i < out->count; i++) {
         struct snapshot_row *row = &out->rows[i];
         struct err bad = { 0 };
         if ((row->snap & ~row->gone) == 0)
             continue;
-        if (load_row(r, row, &bad) < 0) {
+        if (keys_can_open(r->keys, CLASS_META) && load_row(r, row, &bad) < 0) {
             log_warn("%s is left out: %s", row->key, err_text(&bad));
             continue;
         }
@@ -280,6 +278,8 @@ find_by_id(const struct snapshot_list *l, const char *prefix, struct snapshot_ro
     *out = NULL;
     for (size_t i = 0; i < l->count; i++) {
         char hex[65];
+        if (!l->rows[i].loaded)
+            continue;
         text_hex(hex, l->rows[i].info.id, 32);
         if (strncmp(hex, prefix, strlen(prefix)) != 0)
             continue;
@@ -312,7 +312,7 @@ repo_find_snapshot(const struct snapshot_list *l, const char *text,
     *out = NULL;
     for (size_t i = 0; i < l->count; i++) {
         struct snapshot_row *row = &l->rows[i];
-        if (strcmp(row->info.source, source) != 0
+        if (!row->loaded || strcmp(row->info.source, source) != 0
             || (colon && strcmp(row->info.host, name) != 0))
             continue;
         known = true;

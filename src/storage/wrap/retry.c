@@ -15,6 +15,7 @@
 #include "storage/driver.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -79,8 +80,11 @@ again(struct retry *r, const char *what, unsigned tried, int rc, const struct er
     }
     if (!err_retryable(e->kind) || tried >= r->options.tries || cancel_requested())
         return false;
-    if (atomic_fetch_sub(&r->budget, 1) <= 0) {
-        atomic_fetch_add(&r->budget, 1);
+    /* A server that is frozen has had its patience: one more try, and none for
+     * the calls that follow. */
+    int price = e->cause == ETIMEDOUT ? BUDGET_MAX : 1;
+    if (atomic_fetch_sub(&r->budget, price) <= 0) {
+        atomic_fetch_add(&r->budget, price);
         return false;
     }
     int64_t ms = pause_ms(r, tried, e);
