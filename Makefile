@@ -84,11 +84,13 @@ test: ## install what is missing, then everything with real servers; what CI run
 long: $(B)/drtool ## the full counts of kills, damages and moments
 	@DRTOOL=$(abspath $(B)/drtool) DRTOOL_LONG=1 tests/e2e/run
 
-bench: $(B)/drtool ## drtool against its peers on the same files
+bench: ## install the peers, then drtool against them on the same files
+	@tests/install-deps.sh build bench
+	@$(MAKE) --no-print-directory all
 	@DRTOOL=$(abspath $(B)/drtool) tests/bench/run
 
 demo: ## install what is missing, then back up, lose a target, restore and drill
-	@tests/install-deps.sh build test
+	@tests/install-deps.sh build
 	@$(MAKE) --no-print-directory all
 	@DRTOOL=$(abspath $(B)/drtool) examples/demo.sh
 
@@ -117,7 +119,7 @@ install: $(B)/drtool ## PREFIX and DESTDIR say where to
 	    $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_drtool
 	install -D -m 644 completions/drtool.fish \
 	    $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/drtool.fish
-	for f in examples/*; do \
+	for f in $$(find examples -type f); do \
 	    install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/doc/drtool/$$f || exit 1; \
 	done
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the Debian packages that are missing: install-deps.sh build|test...
+# Installs the Debian packages that are missing: install-deps.sh build|test|bench...
 # Asks dpkg first, so that nothing is fetched when all is there. On other
 # systems it names what is needed and fails unless the programs are found.
 set -eu
@@ -10,14 +10,16 @@ libexpat1-dev"
 tests="libcmocka-dev ceph-mon ceph-osd radosgw ceph-common rsync acl attr strace
 mandoc python3 python3-nacl python3-cryptography python3-zstandard clang-format
 cppcheck curl e2fsprogs util-linux procps time libxml2-utils"
+bench="restic borgbackup time"
 
 wanted=
 for set in "$@"; do
     case $set in
     build) wanted="$wanted $build" ;;
     test) wanted="$wanted $tests" ;;
+    bench) wanted="$wanted $bench" ;;
     *)
-        echo "install-deps.sh: build or test, not $set" >&2
+        echo "install-deps.sh: build, test or bench, not $set" >&2
         exit 2
         ;;
     esac

@@ -25,6 +25,9 @@ DEFINE_CLEANUP(struct table, table_free)
 /* One row: TABLE_ROW(t, "a", "b"). */
 #define TABLE_ROW(t, ...) table_row((t), (const char *const[]){ __VA_ARGS__ })
 
+/* As text_of_name(), however long the name is. */
+void name_print(struct slice name, FILE *to);
+
 void json_put(json_t *o, const char *key, json_t *value); /* takes the value */
 void json_put_text(json_t *o, const char *key, const char *text); /* NULL: null */
 void json_put_int(json_t *o, const char *key, int64_t v);

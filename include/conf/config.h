@@ -63,7 +63,7 @@ struct conf {
     size_t target_count;
     struct {
         unsigned quorum;   /* 0: the default for the number of targets */
-        bool distinct_sites; /* default true when three or more targets */
+        bool distinct_sites; /* default true for three targets on two sites */
         enum read_order order;
         uint64_t spool_max; /* bytes; default 20 GiB */
     } fleet;

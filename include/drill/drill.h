@@ -14,8 +14,8 @@
 struct drill_options {
     const struct conf *conf;
     const struct runbook *runbook;
-    bool check_only; /* readiness alone: nothing is restored */
-    bool keep;       /* leave the sandbox for a person */
+    bool check_only;  /* readiness alone: nothing is restored */
+    bool keep;        /* leave the sandbox for a person */
     unsigned threads; /* of restores; 0: 4 */
 };
 

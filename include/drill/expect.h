@@ -16,12 +16,12 @@
 #define EXPECT_MAX 32 /* comparisons of one check */
 
 /* X(type, in words): how a value is written and compared. */
-#define VALUE_TYPES(X)                                                         \
-    X(NUMBER, "number")                                                        \
-    X(SIZE, "size")                                                            \
-    X(MODE, "mode, octal")                                                     \
-    X(FLAG, "true or false")                                                   \
-    X(SHA256, "64 hex digits")                                                 \
+#define VALUE_TYPES(X)         \
+    X(NUMBER, "number")        \
+    X(SIZE, "size")            \
+    X(MODE, "mode, octal")     \
+    X(FLAG, "true or false")   \
+    X(SHA256, "64 hex digits") \
     X(TEXT, "string")
 
 enum value_type {
@@ -39,8 +39,13 @@ struct expect_key {
 };
 
 /* X(name, how it is shown): matches is a POSIX extended regular expression. */
-#define EXPECT_OPS(X)                                                          \
-    X(eq, "=") X(ne, "!=") X(lt, "<") X(le, "<=") X(gt, ">") X(ge, ">=")       \
+#define EXPECT_OPS(X) \
+    X(eq, "=")        \
+    X(ne, "!=")       \
+    X(lt, "<")        \
+    X(le, "<=")       \
+    X(gt, ">")        \
+    X(ge, ">=")       \
     X(matches, "matches")
 
 enum expect_op {

@@ -25,8 +25,8 @@ struct output_kind {
 
 struct step_kind {
     const char *name, *help;
-    const struct conf_key *keys; /* of `with` */
-    size_t size;                 /* of the struct they fill */
+    const struct conf_key *keys;       /* of `with` */
+    size_t size;                       /* of the struct they fill */
     const struct output_kind *outputs; /* ends with a NULL name */
     /* What no table can tell to be wrong, as a sentence; NULL: nothing. */
     const char *(*wrong)(const struct runbook *rb, const void *with);
@@ -55,7 +55,7 @@ struct fault_options {
 
 struct fault_kind {
     const char *name, *help;
-    const struct conf_key *keys; /* they fill a struct fault_options */
+    const struct conf_key *keys;    /* they fill a struct fault_options */
     const struct conf_key *expects; /* they fill a bool; NULL: it expects nothing */
 };
 

@@ -14,12 +14,12 @@
 
 /* X(name, word). failed: recovery does not work; error: it could not be tried;
  * aborted: a signal stopped it. */
-#define VERDICTS(X)                                                            \
-    X(PASSED, "passed")                                                        \
-    X(FAILED, "failed")                                                        \
-    X(ERROR, "error")                                                          \
-    X(TIMED_OUT, "timed_out")                                                  \
-    X(SKIPPED, "skipped")                                                      \
+#define VERDICTS(X)           \
+    X(PASSED, "passed")       \
+    X(FAILED, "failed")       \
+    X(ERROR, "error")         \
+    X(TIMED_OUT, "timed_out") \
+    X(SKIPPED, "skipped")     \
     X(ABORTED, "aborted")
 
 enum verdict {
@@ -29,19 +29,19 @@ enum verdict {
 };
 const char *verdict_name(enum verdict v);
 
-#define SECTIONS(X)                                                            \
-    X(READINESS, "readiness")                                                  \
-    X(FAULTS, "faults")                                                        \
-    X(STEPS, "steps")                                                          \
-    X(CHECKS, "checks")                                                        \
-    X(OBJECTIVES, "objectives")                                                \
+#define SECTIONS(X)             \
+    X(READINESS, "readiness")   \
+    X(FAULTS, "faults")         \
+    X(STEPS, "steps")           \
+    X(CHECKS, "checks")         \
+    X(OBJECTIVES, "objectives") \
     X(CLEANUP, "cleanup")
 
 enum section {
 #define X(name, word) SECTION_##name,
     SECTIONS(X)
 #undef X
-    SECTION_COUNT
+        SECTION_COUNT
 };
 const char *section_name(enum section s);
 
@@ -58,7 +58,7 @@ struct drill_item {
     struct clock_time at;
     int64_t begun_ms; /* clock_mono_ms() */
     int64_t took_ms;
-    char *why;              /* a sentence; NULL: nothing to say */
+    char *why;               /* a sentence; NULL: nothing to say */
     char *expected, *actual; /* NULL: nothing was compared */
     struct drill_output *outputs;
     size_t output_count, output_cap;

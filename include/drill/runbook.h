@@ -14,7 +14,7 @@
 #include "conf/config.h"
 #include "drill/kinds.h"
 
-#define RUN_ID_MAX 40 /* bytes, the NUL included */
+#define RUN_ID_MAX 40        /* bytes, the NUL included */
 #define RUNBOOK_LIST_MAX 200 /* faults, steps or checks */
 
 enum recovery_select { SELECT_LATEST, SELECT_AS_OF, SELECT_ID };
@@ -29,14 +29,14 @@ struct runbook_fault {
     const struct yaml_node *with, *expect;
     const struct fault_kind *kind;
     struct fault_options options; /* what `with` says */
-    bool detected;  /* it must be noticed; only where the kind can be */
-    bool demanded;  /* the runbook itself says so */
+    bool detected;                /* it must be noticed; only where the kind can be */
+    bool demanded;                /* the runbook itself says so */
 };
 
 struct runbook_step {
     char *id, *name, *uses;
     const struct yaml_node *node, *with;
-    char **needs; /* NULL-terminated ids; NULL: none were named */
+    char **needs;       /* NULL-terminated ids; NULL: none were named */
     int64_t timeout_ms; /* 0: none */
     enum on_failure on_failure;
     const struct step_kind *kind;
@@ -88,11 +88,11 @@ struct runbook {
     size_t check_count;
     struct runbook_cleanup {
         char *id, *uses;
-    } *cleanup;
+    } * cleanup;
     size_t cleanup_count;
 
     char run_id[RUN_ID_MAX];
-    char *sandbox_dir; /* where the sandbox will be; nothing is there yet */
+    char *sandbox_dir;        /* where the sandbox will be; nothing is there yet */
     struct yaml_doc *written; /* as it stands in the file */
     struct yaml_doc *doc;     /* with the references put in that are known */
 };

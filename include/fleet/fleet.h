@@ -52,6 +52,7 @@ struct fleet_options {
     const struct conf_target *targets;
     size_t target_count;
     unsigned quorum; /* 0: all of 1 or 2, 2 of 3 and more */
+    bool distinct_sites; /* a quorum over one stands on at least two sites */
     const char *spool_dir;
     uint64_t spool_max;
     struct state *state;
@@ -67,8 +68,8 @@ DEFINE_CLEANUP(struct fleet, fleet_close)
 size_t fleet_count(const struct fleet *f);
 struct target *fleet_target(struct fleet *f, size_t i);
 unsigned fleet_quorum(const struct fleet *f);
-/* True when the targets i with have[i] are W, on at least two sites where the
- * fleet has them and W is over 1. */
+/* True when the targets i with have[i] are W; with distinct_sites on at least two
+ * sites where the fleet has them and W is over 1. */
 bool fleet_quorum_met(const struct fleet *f, const bool *have);
 
 bool target_is_up(struct fleet *f, const struct target *t);

@@ -87,6 +87,17 @@ int repo_load_node(void *arg, enum chunk_kind kind, const struct chunk_id *id,
 /* Keeps a metadata chunk just made in the local cache. */
 void repo_cache_node(struct repo *r, const struct chunk_id *id, struct slice plain);
 
+/* Where to read a chunk: a copy in a pack that counts, else in any that was
+ * finished. 1, 0, -1. */
+MUST_USE int repo_find(struct repo *r, const struct chunk_id *id, struct location *out,
+                       struct err *e);
+/* Loads and checks a chunk from wherever a good copy is, beginning at `at` (which
+ * repo_find() gave): from every target, then from other packs that hold it. A
+ * chunk that is nowhere is ERR_CORRUPT. */
+MUST_USE int repo_load_anywhere(struct repo *r, struct chunk_tools *t,
+                                struct target *from, const struct chunk_id *id,
+                                const struct location *at, uint8_t *out, struct err *e);
+
 /* Loads and checks one chunk into out[at->raw]. `from` NULL: any target. */
 MUST_USE int repo_load_chunk(struct repo *r, struct chunk_tools *t, struct target *from,
                              const struct chunk_id *id, const struct location *at,
@@ -127,6 +138,8 @@ void snapshot_list_release(struct snapshot_list *l);
  * warned of and left out; with a key that opens no metadata the rows are not
  * loaded. */
 MUST_USE int repo_snapshots(struct repo *r, struct snapshot_list *out, struct err *e);
+/* Did a target show less than this host has seen there? */
+bool repo_rollback_seen(const struct repo *r);
 /* Is it committed on at least one target? */
 bool snapshot_committed(const struct snapshot_row *row);
 /* Finds [HOST:]SOURCE[@WHEN], SOURCE@latest or an id prefix. */

@@ -67,15 +67,16 @@ MUST_USE int state_queue_waiting(struct state *s, const char *key, unsigned *cou
 MUST_USE int state_queue_forget(struct state *s, const char *target, const char *key,
                                 struct err *e);
 
-/* Packs made here whose index segment is not published yet: the name, and the
- * record that repo/ keeps about it. */
+/* Packs made here that no segment on a target names yet: the name, and the
+ * record that repo/ keeps about it. Published: in a segment that is queued. */
 typedef int state_blob_fn(void *arg, struct slice name, struct slice value,
                           struct err *e);
 MUST_USE int state_pending_put(struct state *s, struct slice pack, struct slice record,
                                struct err *e);
+MUST_USE int state_pending_published(struct state *s, struct slice pack, struct err *e);
 MUST_USE int state_pending_drop(struct state *s, struct slice pack, struct err *e);
-MUST_USE int state_pending_list(struct state *s, state_blob_fn *fn, void *arg,
-                                struct err *e);
+MUST_USE int state_pending_list(struct state *s, bool published_too, state_blob_fn *fn,
+                                void *arg, struct err *e);
 
 /* Index segments that are in the local index, with the numbers of their packs. */
 MUST_USE int state_segment_put(struct state *s, const char *key, struct slice packs,
@@ -96,6 +97,7 @@ MUST_USE int state_commit_list(struct state *s, const char *target, state_blob_f
 /* The highest sequence number seen of a host at a target, and that snapshot. */
 MUST_USE int state_mark_get(struct state *s, const char *target, const char *host,
                             uint64_t *seq, struct buf *snapshot, struct err *e);
+MUST_USE int state_mark_clear(struct state *s, const char *target, struct err *e);
 MUST_USE int state_mark_put(struct state *s, const char *target, const char *host,
                             uint64_t seq, const char *snapshot, struct err *e);
 

@@ -149,16 +149,22 @@ buf_put_zero(struct buf *b, size_t len)
 void
 buf_printf(struct buf *b, const char *fmt, ...)
 {
+    char text[256];
     va_list ap, again;
 
     va_start(ap, fmt);
     va_copy(again, ap);
-    int n = vsnprintf(NULL, 0, fmt, ap);
+    int n = vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     assert(n >= 0);
-    vsnprintf((char *)buf_room(b, (size_t)n + 1), (size_t)n + 1, fmt, again);
+    if ((size_t)n < sizeof text) {
+        buf_put(b, text, (size_t)n);
+    } else { /* formatted beside it: its NUL may have no room in the buf */
+        AUTOFREE char *long_text = mem_alloc((size_t)n + 1);
+        vsnprintf(long_text, (size_t)n + 1, fmt, again);
+        buf_put(b, long_text, (size_t)n);
+    }
     va_end(again);
-    b->len += (size_t)n;
 }
 
 const char *

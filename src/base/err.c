@@ -134,7 +134,8 @@ err_in(struct err *e, const char *fmt, ...)
     va_end(ap);
     size_t len = strlen(e->where);
     if (old[0] && len + 3 < sizeof e->where)
-        snprintf(e->where + len, sizeof e->where - len, ": %s", old);
+        snprintf(e->where + len, sizeof e->where - len, ": %.*s",
+                 (int)(sizeof e->where - len - 3), old);
     return -1;
 }
 

@@ -109,6 +109,7 @@ int
 fs_mkdirs(const char *path, mode_t mode, struct err *e)
 {
     AUTOFREE char *copy = mem_strdup(path);
+    struct stat st;
 
     for (char *p = copy + 1; *p; p++) {
         if (*p != '/')
@@ -120,6 +121,8 @@ fs_mkdirs(const char *path, mode_t mode, struct err *e)
     }
     if (mkdir(copy, mode) < 0 && errno != EEXIST)
         return err_sys(e, errno, "making the folder %s", copy);
+    if (stat(copy, &st) < 0 || !S_ISDIR(st.st_mode))
+        return err_set(e, ERR_EXISTS, EEXIST, "%s is there and is no folder", copy);
     return 0;
 }
 
@@ -223,38 +226,94 @@ fs_lock(const char *path, int64_t wait_ms, int *out_fd, struct err *e)
     return 0;
 }
 
-static int
-remove_below(int at, const char *name, const char *path, struct err *e)
+#define REMOVE_DEPTH 64 /* folders open at once; what lies deeper is moved up */
+
+struct removal {
+    const char *path; /* of the whole tree, for messages */
+    int top;          /* the tree's own folder; -1 before it is open */
+    unsigned moved;
+};
+
+static int remove_below(struct removal *r, int at, const char *name, unsigned depth,
+                        struct err *e);
+
+/* Opens a folder so that its names can be removed, giving us the right first. */
+static DIR *
+open_to_empty(int at, const char *name)
 {
-    if (unlinkat(at, name, 0) == 0 || errno == ENOENT)
-        return 0;
-    if (errno != EISDIR && errno != EPERM)
-        return err_sys(e, errno, "removing %s", path);
     int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
     if (fd < 0 && errno == EACCES && fchmodat(at, name, 0700, 0) == 0)
         fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    int rc = 0;
-    if (!dir) {
-        err_sys(e, errno, "removing %s", path);
-        if (fd >= 0)
-            close(fd);
-        return -1;
-    }
-    if (faccessat(fd, ".", W_OK | X_OK, 0) < 0)
+    if (!dir && fd >= 0)
+        close(fd);
+    if (dir && faccessat(fd, ".", W_OK | X_OK, 0) < 0)
         (void)!fchmod(fd, 0700);
-    struct dirent *d;
-    while (rc == 0 && (d = readdir(dir)) != NULL)
-        if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
-            rc = remove_below(fd, d->d_name, path, e);
+    return dir;
+}
+
+/* Removes the names in `dir`; 1 when there were any, 0, -1. */
+static int
+empty(struct removal *r, DIR *dir, unsigned depth, struct err *e)
+{
+    const struct dirent *d;
+    int any = 0;
+
+    rewinddir(dir);
+    while ((d = readdir(dir)) != NULL) {
+        if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
+            continue;
+        any = 1;
+        if (remove_below(r, dirfd(dir), d->d_name, depth + 1, e) < 0)
+            return -1;
+    }
+    return any;
+}
+
+/* A folder that lies too deep becomes one of the top, which is emptied again. */
+static int
+move_up(struct removal *r, int at, const char *name, struct err *e)
+{
+    char to[32];
+    int rc;
+
+    do {
+        snprintf(to, sizeof to, ".removed-%u", r->moved++);
+        rc = renameat(at, name, r->top, to);
+    } while (rc < 0 && (errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR));
+    return rc < 0 ? err_sys(e, errno, "removing %s", r->path) : 0;
+}
+
+static int
+remove_below(struct removal *r, int at, const char *name, unsigned depth, struct err *e)
+{
+    int any;
+
+    if (unlinkat(at, name, 0) == 0 || errno == ENOENT)
+        return 0;
+    if (errno != EISDIR && errno != EPERM)
+        return err_sys(e, errno, "removing %s", r->path);
+    if (depth == REMOVE_DEPTH)
+        return move_up(r, at, name, e);
+    DIR *dir = open_to_empty(at, name);
+    if (!dir)
+        return err_sys(e, errno, "removing %s", r->path);
+    if (depth == 0)
+        r->top = dirfd(dir);
+    do /* again, for names that were moved up or that readdir() passed over */
+        any = empty(r, dir, depth, e);
+    while (any > 0);
     closedir(dir);
-    if (rc == 0 && unlinkat(at, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-        return err_sys(e, errno, "removing %s", path);
-    return rc;
+    if (any == 0 && unlinkat(at, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+        return err_sys(e, errno, "removing %s", r->path);
+    return any;
 }
 
 int
 fs_remove_tree(const char *path, struct err *e)
 {
-    return remove_below(AT_FDCWD, path, path, e);
+    struct removal r = { path, -1, 0 };
+
+    return remove_below(&r, AT_FDCWD, path, 0, e);
 }

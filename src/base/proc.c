@@ -200,6 +200,26 @@ drain(int *fd, struct buf *to)
     explicit_bzero(block, (size_t)n); /* it may have been a secret */
 }
 
+/* Waits for a child whose pipes are closed, or were none: it may live on for
+ * long, and neither the limit nor a signal may be missed meanwhile. */
+static int
+await(struct proc *p, int64_t until, int *status, struct err *e)
+{
+    for (int64_t pause = 1;; pause = pause < 50 ? pause * 2 : 50) {
+        siginfo_t info = { 0 };
+        if (waitid(P_PID, (id_t)p->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0
+            || info.si_pid != 0)
+            return proc_wait(p, status, e);
+        if (cancel_check(e) < 0)
+            return -1;
+        if (until && clock_mono_ms() >= until) {
+            *status = 124;
+            return 0; /* who called kills it */
+        }
+        clock_sleep_ms(pause);
+    }
+}
+
 int
 proc_run(const struct proc_options *o, int64_t timeout_ms, struct buf *out,
          struct buf *err, int *status, struct err *e)
@@ -226,5 +246,5 @@ proc_run(const struct proc_options *o, int64_t timeout_ms, struct buf *out,
         if (fds[1].revents)
             drain(&p.err, err);
     }
-    return proc_wait(&p, status, e);
+    return await(&p, until, status, e);
 }

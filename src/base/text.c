@@ -62,9 +62,10 @@ text_uint(const char *s, uint64_t max, uint64_t *out)
     if (!*s)
         return false;
     for (; *s; s++) {
-        if (*s < '0' || *s > '9' || v > (UINT64_MAX - 9) / 10)
+        uint64_t digit = (uint64_t)(*s - '0');
+        if (*s < '0' || *s > '9' || v > (UINT64_MAX - digit) / 10)
             return false;
-        v = v * 10 + (uint64_t)(*s - '0');
+        v = v * 10 + digit;
     }
     *out = v;
     return v <= max;
@@ -72,26 +73,48 @@ text_uint(const char *s, uint64_t max, uint64_t *out)
 
 struct unit {
     const char *name;
-    double factor;
+    uint64_t factor;
 };
 
-/* Reads "NUMBER UNIT" at *s and moves on; false if it does not fit a unit. */
+/* Reads "12" or "1.5" at *s and moves on: whole part and fraction apart, so that
+ * bytes stay exact. Not strtod(), which takes "0x10", "1e3" and "inf" as well. */
 static bool
-number_with_unit(const char **s, const struct unit *units, size_t n, double *out)
+decimal(const char **s, uint64_t *whole, double *fraction)
 {
-    char *end;
+    char digits[24];
+    size_t len = strspn(*s, "0123456789");
+    double place = 0.1;
 
-    if (!isdigit((unsigned char)**s))
+    *fraction = 0;
+    if (len == 0 || len >= sizeof digits)
         return false;
-    double v = strtod(*s, &end);
+    memcpy(digits, *s, len);
+    digits[len] = 0;
+    *s += len;
+    if (**s == '.')
+        for (++*s; isdigit((unsigned char)**s); ++*s, place /= 10)
+            *fraction += (**s - '0') * place;
+    return text_uint(digits, UINT64_MAX, whole);
+}
+
+/* Reads "NUMBER UNIT" at *s and moves on; false if it fits no unit or 63 bits. */
+static bool
+number_with_unit(const char **s, const struct unit *units, size_t n, uint64_t *out)
+{
+    uint64_t whole;
+    double fraction;
+
+    if (!decimal(s, &whole, &fraction))
+        return false;
     size_t len = 0;
-    while (isalpha((unsigned char)end[len]))
+    while (isalpha((unsigned char)(*s)[len]))
         len++;
     for (size_t i = 0; i < n; i++)
-        if (strlen(units[i].name) == len && strncasecmp(units[i].name, end, len) == 0) {
-            *out = v * units[i].factor;
-            *s = end + len;
-            return true;
+        if (strlen(units[i].name) == len && strncasecmp(units[i].name, *s, len) == 0) {
+            *s += len;
+            *out = whole * units[i].factor
+                 + (uint64_t)(fraction * (double)units[i].factor + 0.5);
+            return whole < INT64_MAX / units[i].factor;
         }
     return false;
 }
@@ -99,36 +122,40 @@ number_with_unit(const char **s, const struct unit *units, size_t n, double *out
 bool
 text_duration(const char *s, int64_t *out_ms)
 {
-    static const struct unit units[] = { { "ms", 1 },      { "s", 1e3 },
-                                         { "m", 60e3 },    { "h", 3600e3 },
-                                         { "d", 86400e3 }, { "w", 604800e3 } };
-    double sum = 0, part;
+    static const struct unit units[] = { { "ms", 1 },       { "s", 1000 },
+                                         { "m", 60000 },    { "h", 3600000 },
+                                         { "d", 86400000 }, { "w", 604800000 } };
+    const uint64_t most = (uint64_t)1000 * 366 * 86400000; /* a thousand years */
+    uint64_t sum = 0, part;
 
     if (!*s)
         return false;
     while (*s) {
-        if (!number_with_unit(&s, units, COUNT_OF(units), &part))
+        if (!number_with_unit(&s, units, COUNT_OF(units), &part) || part > most)
             return false;
         sum += part;
+        if (sum > most)
+            return false;
     }
     *out_ms = (int64_t)sum;
-    return sum < 1e15;
+    return true;
 }
 
 bool
 text_size(const char *s, uint64_t *out)
 {
     static const struct unit units[] = {
-        { "", 1 },         { "B", 1 },        { "K", 0x1p10 },   { "M", 0x1p20 },
-        { "G", 0x1p30 },   { "T", 0x1p40 },   { "KiB", 0x1p10 }, { "MiB", 0x1p20 },
-        { "GiB", 0x1p30 }, { "TiB", 0x1p40 }, { "kB", 1e3 },     { "MB", 1e6 },
-        { "GB", 1e9 },     { "TB", 1e12 },
+        { "", 1 },           { "B", 1 },           { "K", 1u << 10 },
+        { "M", 1u << 20 },   { "G", 1u << 30 },    { "T", 1ull << 40 },
+        { "KiB", 1u << 10 }, { "MiB", 1u << 20 },  { "GiB", 1u << 30 },
+        { "TiB", 1ull << 40 }, { "kB", 1000 },     { "MB", 1000000 },
+        { "GB", 1000000000 }, { "TB", 1000000000000 },
     };
-    double v;
+    uint64_t v;
 
-    if (!number_with_unit(&s, units, COUNT_OF(units), &v) || *s || v >= 0x1p63)
+    if (!number_with_unit(&s, units, COUNT_OF(units), &v) || *s)
         return false;
-    *out = (uint64_t)v;
+    *out = v;
     return true;
 }
 
@@ -167,6 +194,17 @@ zone(const char **s, long *utc_offset_s)
     return true;
 }
 
+/* False for the 31st of a short month, which timegm() would move on. */
+static bool
+day_exists(const struct tm *tm)
+{
+    struct tm day = { .tm_year = tm->tm_year, .tm_mon = tm->tm_mon,
+                      .tm_mday = tm->tm_mday, .tm_hour = 12 };
+
+    timegm(&day);
+    return day.tm_mday == tm->tm_mday;
+}
+
 bool
 text_time(const char *s, int64_t *out_s)
 {
@@ -180,7 +218,7 @@ text_time(const char *s, int64_t *out_s)
     if (!two_digits(&s, 1, 12, &v) || *s++ != '-')
         return false;
     tm.tm_mon = v - 1;
-    if (!two_digits(&s, 1, 31, &tm.tm_mday))
+    if (!two_digits(&s, 1, 31, &tm.tm_mday) || !day_exists(&tm))
         return false;
     if (*s == 'T' || *s == ' ') {
         s++;

@@ -210,6 +210,8 @@ run(struct app *app, struct err *e)
         if (one.kind == ERR_CANCELLED)
             break;
     }
+    if (repo_rollback_seen(r))
+        app_note(app, STATUS_ROLLBACK);
     if (first.kind == ERR_NONE)
         return STATUS_OK;
     *e = first;

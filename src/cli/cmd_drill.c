@@ -61,7 +61,9 @@ run(struct app *app, struct err *e)
     drill_run_id(id);
     if (runbook_load(app->args[0], app->conf, id, &rb, e) < 0)
         return app_fail(e);
-    struct drill_options d = { .conf = app->conf, .runbook = rb, .keep = o->keep,
+    struct drill_options d = { .conf = app->conf,
+                               .runbook = rb,
+                               .keep = o->keep,
                                .check_only = o->mode == MODE_CHECK };
     drill_run(&d, &r);
     if (o->report && report_write(&r, o->report, &report) < 0)
@@ -69,7 +71,9 @@ run(struct app *app, struct err *e)
     tell(app, &r);
     if (r.status == STATUS_INTERRUPTED)
         err_set(e, ERR_CANCELLED, 0, "stopped by a signal; the sandbox %s",
-                r.left ? "could not be removed" : r.kept ? "is kept" : "is removed");
+                r.left   ? "could not be removed"
+                : r.kept ? "is kept"
+                         : "is removed");
     else if (report.kind != ERR_NONE && r.status == STATUS_OK)
         *e = report; /* evidence that was asked for is missing */
     return r.status;

@@ -187,7 +187,7 @@ static const struct options defaults = { .threads = 4 };
 static const char *const examples[] = {
     "drtool restore uploads --to /srv/restored",
     "Restore the newest snapshot of a source.",
-    "drtool restore uploads@2026-11-22T03:00 /srv/shop/uploads/ --to /srv/shop/uploads",
+    "drtool restore uploads@2026-11-22 /srv/uploads/ --to /srv/uploads",
     "Restore one folder's content as it was at or before a time.",
     NULL,
 };

@@ -98,6 +98,8 @@ run(struct app *app, struct err *e)
             && has_tags(&row->info, &o->tags))
             tell(r, row, t, all);
     }
+    if (repo_rollback_seen(r))
+        app_note(app, STATUS_ROLLBACK);
     open_tell_targets(app, r);
     if (!app->json)
         table_print(t, stdout);

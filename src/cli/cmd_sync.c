@@ -56,6 +56,8 @@ run(struct app *app, struct err *e)
 
     if (open_for_writing(app, o->wait_ms, &r, e) < 0 || engine_sync(r, &so, &res, e) < 0)
         return app_fail(e);
+    if (repo_rollback_seen(r))
+        app_note(app, STATUS_ROLLBACK);
     tell(app, o, &res);
     if (!o->dry_run
         && state_run_add(repo_state(r), "sync", "", clock_now().s,

@@ -31,11 +31,13 @@ fill(struct app *app, struct repo *r, const char *name, struct err *e)
     if (repo_load_index(r, e) < 0 || fleet_start(repo_fleet(r), repo_refused, r, e) < 0
         || engine_sync(r, &so, &res, e) < 0)
         return -1;
-    json_put_int(app->result, "copied_objects", (int64_t)res.queued_objects);
-    json_put_int(app->result, "copied_bytes", (int64_t)res.queued_bytes);
+    const struct target *t = find(r, name);
+    uint64_t objects = atomic_load(&t->objects_sent), bytes = atomic_load(&t->bytes_sent);
+    json_put_int(app->result, "copied_objects", (int64_t)objects);
+    json_put_int(app->result, "copied_bytes", (int64_t)bytes);
     if (!app->json && !app->quiet)
-        printf("%s: %llu objects copied (%s)\n", name,
-               (unsigned long long)res.queued_objects, text_of_size(res.queued_bytes));
+        printf("%s: %llu objects copied (%s)\n", name, (unsigned long long)objects,
+               text_of_size(bytes));
     for (size_t i = 0; i < res.target_count; i++)
         if (strcmp(res.targets[i].name, name) == 0 && !res.targets[i].committed) {
             *e = res.targets[i].why;

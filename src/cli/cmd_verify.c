@@ -131,6 +131,8 @@ run(struct app *app, struct err *e)
     if (told.count > DAMAGE_WARNED)
         log_warn("and %llu more; --json lists them", told.count - DAMAGE_WARNED);
     tell(app, &res);
+    if (repo_rollback_seen(r))
+        app_note(app, STATUS_ROLLBACK);
     if (res.unasked > 0)
         app_note(app, STATUS_DEGRADED);
     if (res.unhealed > 0 || res.damaged_files > 0) {

@@ -46,7 +46,11 @@ width_of(const char *s)
 static void
 print_row(const struct table *t, size_t row, const size_t *widths, FILE *to)
 {
-    for (size_t c = 0; c < t->columns; c++) {
+    size_t used = t->columns; /* no spaces behind the last that has something */
+
+    while (used > 0 && !t->cells[row * t->columns + used - 1][0])
+        used--;
+    for (size_t c = 0; c < used; c++) {
         bool right = t->cells[c][0] == '>';
         const char *text = t->cells[row * t->columns + c] + (row == 0 && right);
         size_t pad = widths[c] - width_of(text);
@@ -55,7 +59,7 @@ print_row(const struct table *t, size_t row, const size_t *widths, FILE *to)
         if (right)
             fprintf(to, "%*s%s", (int)pad, "", text);
         else
-            fprintf(to, "%s%*s", text, c + 1 < t->columns ? (int)pad : 0, "");
+            fprintf(to, "%s%*s", text, c + 1 < used ? (int)pad : 0, "");
     }
     fputc('\n', to);
 }
@@ -198,4 +202,17 @@ json_print(const json_t *o)
 {
     json_dumpf(o, stdout, JSON_COMPACT);
     fputc('\n', stdout);
+}
+
+void
+name_print(struct slice name, FILE *to)
+{
+    while (name.len > 0) {
+        size_t n = name.len < 100 ? name.len : 100;
+        for (unsigned back = 0; n < name.len && back < 3 && (name.ptr[n] & 0xc0) == 0x80;
+             back++)
+            n--; /* to where a character begins */
+        fputs(text_of_name(slice_sub(name, 0, n)), to);
+        name = slice_sub(name, n, name.len - n);
+    }
 }

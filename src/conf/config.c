@@ -113,7 +113,7 @@ static const struct conf_key fleet_keys[] = {
       .help = "How many targets must hold a snapshot. Default: all of 1 or 2, else 2." },
     { .name = "distinct-sites", .type = CONF_BOOL, .at = AT(fleet.distinct_sites),
       .help = "The quorum must stand on at least two sites. Default: true with three or "
-              "more targets." },
+              "more targets on several sites and a quorum over 1." },
     { .name = "order", .type = CONF_ENUM, .at = AT(fleet.order), .words = orders,
       .help = "Which target is read first. Default: listed." },
     { .name = "spool-max", .type = CONF_SIZE, .at = AT(fleet.spool_max),
@@ -249,6 +249,31 @@ check_sources(struct conf *c, const struct yaml_node *root, struct err *e)
     return 0;
 }
 
+/* True if the targets do not all stand on one site. */
+static bool
+several_sites(const struct conf *c)
+{
+    for (size_t i = 1; i < c->target_count; i++)
+        if (!c->targets[0].site || !c->targets[i].site
+            || strcmp(c->targets[0].site, c->targets[i].site) != 0)
+            return true;
+    return false;
+}
+
+/* Not demanded by default where it could never be met. */
+static int
+check_sites(struct conf *c, const struct yaml_node *n, struct err *e)
+{
+    bool several = several_sites(c);
+
+    if (!n)
+        c->fleet.distinct_sites = c->target_count >= 3 && several && c->fleet.quorum != 1;
+    else if (c->fleet.distinct_sites && !several)
+        return yaml_node_error(n, e, "all targets are on one site; distinct-sites can "
+                               "never be met");
+    return 0;
+}
+
 /* What the tables cannot say, and defaults that depend on other keys. */
 static int
 check(struct conf *c, const struct yaml_node *root, struct err *e)
@@ -264,8 +289,8 @@ check(struct conf *c, const struct yaml_node *root, struct err *e)
         return yaml_node_error(yaml_node_get(fleet, "quorum"), e,
                                "a quorum of %u cannot be met: there are %zu targets",
                                c->fleet.quorum, c->target_count);
-    if (!yaml_node_get(fleet, "distinct-sites"))
-        c->fleet.distinct_sites = c->target_count >= 3;
+    if (check_sites(c, yaml_node_get(fleet, "distinct-sites"), e) < 0)
+        return -1;
     if (!c->state)
         c->state = geteuid() == 0 ? mem_strdup("/var/lib/drtool")
                                   : home_expand("~/.local/state/drtool");

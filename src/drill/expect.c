@@ -223,13 +223,20 @@ holds(const struct expect_test *t, const struct expect_value *v)
         return v->text && (t->op == EXPECT_eq ? same : !same);
     }
     switch (t->op) {
-    case EXPECT_eq: return v->number == t->number;
-    case EXPECT_ne: return v->number != t->number;
-    case EXPECT_lt: return v->number < t->number;
-    case EXPECT_le: return v->number <= t->number;
-    case EXPECT_gt: return v->number > t->number;
-    case EXPECT_ge: return v->number >= t->number;
-    default: return false;
+    case EXPECT_eq:
+        return v->number == t->number;
+    case EXPECT_ne:
+        return v->number != t->number;
+    case EXPECT_lt:
+        return v->number < t->number;
+    case EXPECT_le:
+        return v->number <= t->number;
+    case EXPECT_gt:
+        return v->number > t->number;
+    case EXPECT_ge:
+        return v->number >= t->number;
+    default:
+        return false;
     }
 }
 
@@ -257,8 +264,8 @@ find_value(const struct expect_value *found, size_t count, const char *name)
 }
 
 bool
-expect_judge(const struct expectation *x, const struct expect_value *found,
-             size_t count, char **expected, char **actual)
+expect_judge(const struct expectation *x, const struct expect_value *found, size_t count,
+             char **expected, char **actual)
 {
     AUTOBUF struct buf want = BUF(SIDE_MAX), have = BUF(SIDE_MAX);
     bool all = true;

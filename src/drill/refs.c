@@ -42,8 +42,10 @@ find_step(const struct refs *r, const char *id, const struct yaml_node *at, size
         if (strcmp(known, id) == 0 && i < r->steps_before)
             return *out = i, 0;
         if (strcmp(known, id) == 0)
-            return yaml_node_error(at, e, "step %.60s comes later: only outputs of steps "
-                                   "above can be used", id);
+            return yaml_node_error(at, e,
+                                   "step %.60s comes later: only outputs of steps "
+                                   "above can be used",
+                                   id);
         if (n < WORDS_MAX)
             words[n++] = known;
     }
@@ -82,7 +84,8 @@ step_value(const struct refs *r, const char *name, const struct yaml_node *at,
     AUTOFREE char *id = mem_printf("%.*s", (int)(dot - name), name);
     if (find_step(r, id, at, &step, e) < 0)
         return NULL;
-    const struct output_kind *o = find_output(r->runbook->steps[step].kind, dot + 1, at, e);
+    const struct step_kind *kind = r->runbook->steps[step].kind;
+    const struct output_kind *o = find_output(kind, dot + 1, at, e);
     if (!o)
         return NULL;
     const char *value = r->output(r->arg, step, o);
@@ -129,16 +132,20 @@ value_of(const struct refs *r, const char *name, const struct yaml_node *at,
     }
     bool late = strcmp(name, "sandbox.dir") == 0 || strncmp(name, "steps.", 6) == 0;
     if (late && !r->within) {
-        yaml_node_error(at, e, "${%.60s} can be used in `with` and `expect` of steps and "
-                        "checks only", name);
+        yaml_node_error(at, e,
+                        "${%.60s} can be used in `with` and `expect` of steps and "
+                        "checks only",
+                        name);
         return NULL;
     }
     if (late)
         return name[1] == 'a' ? r->runbook->sandbox_dir : step_value(r, name + 6, at, e);
     const char *near = text_nearest(name, words, 2);
     yaml_node_error(at, e, "unknown reference ${%.60s}; %s%s%s", name,
-                    near ? "did you mean ${" : "there are run.id, sandbox.dir, inputs.X, "
-                    "env.X and steps.ID.X", near ? near : "", near ? "}?" : "");
+                    near ? "did you mean ${"
+                         : "there are run.id, sandbox.dir, inputs.X, "
+                           "env.X and steps.ID.X",
+                    near ? near : "", near ? "}?" : "");
     return NULL;
 }
 
@@ -151,7 +158,8 @@ put_reference(const struct refs *r, const struct yaml_node *scalar, const char *
     const char *begin = *text + 2, *end = strchr(begin, '}');
 
     if (!end)
-        return yaml_node_error(&at, e, "\"${\" without its \"}\"; write \"$${\" for the "
+        return yaml_node_error(&at, e,
+                               "\"${\" without its \"}\"; write \"$${\" for the "
                                "characters themselves");
     AUTOFREE char *name = mem_printf("%.*s", (int)(end - begin), begin);
     const char *value = value_of(r, name, &at, e);

@@ -12,15 +12,15 @@ MUST_USE int runbook_inputs(struct runbook *rb, const struct yaml_node *map,
  * with stand-ins for what is not known yet. */
 MUST_USE int runbook_check(struct runbook *rb, const struct conf *c, struct err *e);
 
-/* The `with` of a step or check (NULL: none was written) with its references
- * put in, as `into`. `doc` keeps what the struct borrows. */
+/* The `with` of a step or check at `node` as the struct `into`, references put
+ * in. `doc` keeps what the struct borrows. Release `into` even when it failed. */
 MUST_USE int runbook_with(struct refs *r, const struct yaml_node *node,
-                          const struct yaml_node *with, const struct conf_key *keys,
-                          void *into, struct err *e);
+                          const struct conf_key *keys, void *into, struct yaml_doc **doc,
+                          struct err *e);
 
-/* The same for `expect`. */
+/* The `expect` of a check at `node`. */
 MUST_USE int runbook_expect(struct refs *r, const struct yaml_node *node,
-                            const struct expect_key *keys, struct yaml_doc **doc,
-                            struct expectation *out, struct err *e);
+                            const struct expect_key *keys, struct expectation *out,
+                            struct err *e);
 
 #endif

@@ -91,10 +91,14 @@ sandbox_choose(struct runbook *rb, const struct conf *c, struct err *e)
     if (!what)
         return 0;
     if (at)
-        return yaml_node_error(at, e, "the sandbox %s would lie in %s; choose another "
-                               "root", rb->sandbox_dir, what);
-    return err_set(e, ERR_USAGE, 0, "%s: the sandbox %s would lie in %s; choose "
-                   "sandbox.root", rb->path, rb->sandbox_dir, what);
+        return yaml_node_error(at, e,
+                               "the sandbox %s would lie in %s; choose another "
+                               "root",
+                               rb->sandbox_dir, what);
+    return err_set(e, ERR_USAGE, 0,
+                   "%s: the sandbox %s would lie in %s; choose "
+                   "sandbox.root",
+                   rb->path, rb->sandbox_dir, what);
 }
 
 int

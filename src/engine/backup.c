@@ -15,7 +15,8 @@
 /* Times this close before the last walk may have hidden a change (git's rule). */
 #define RACY_S 2
 #define CONFIG_KEPT_MAX ((size_t)256 << 10) /* a larger one is left out */
-#define SHRUNK_ENTRIES_MIN 100              /* smaller sources may shrink as they like */
+#define TAG_LEN_MAX 255
+#define SHRUNK_ENTRIES_MIN 100 /* smaller sources may shrink as they like */
 
 struct run {
     struct repo *repo;
@@ -148,13 +149,13 @@ unchanged(struct run *run, const struct entry *en, struct err *e)
 {
     const struct entry *old = &run->parent_entry;
     const struct conf_source *c = run->options->source;
-    int64_t trusted_until = run->parent->info.started.s - RACY_S;
     struct err gone = { 0 };
 
     if (!run->have_parent_entry || entry_order(old->path, en->path) != 0
         || old->type != en->type || (old->flags & ENTRY_CHANGED)
         || (old->flags & ENTRY_ABOVE) != (en->flags & ENTRY_ABOVE))
         return 0;
+    int64_t trusted_until = run->parent->info.started.s - RACY_S;
     if (c->kind == SOURCE_FILES && !c->files.match_inode) {
         if (old->mtime_s != en->mtime_s || old->mtime_ns != en->mtime_ns
             || old->mode != en->mode || old->uid != en->uid || old->gid != en->gid)
@@ -476,6 +477,10 @@ engine_backup(struct repo *r, const struct backup_options *o,
     struct run *run = mem_zalloc(sizeof *run);
     int64_t begun = clock_mono_ms();
 
+    for (size_t i = 0; o->tags && o->tags[i]; i++)
+        if (i >= TAGS_MAX || strlen(o->tags[i]) > TAG_LEN_MAX)
+            return err_set(e, ERR_USAGE, 0, "at most %d tags of %d bytes each", TAGS_MAX,
+                           TAG_LEN_MAX);
     *result = (struct backup_result){ .status = STATUS_FAILED, .elapsed_ms = begun };
     run->repo = r;
     run->options = o;

@@ -223,7 +223,8 @@ deliver_to(void *arg, struct target *t, size_t index)
         return;
     if (wait_for_lane(d, t, &e) < 0 || commit_pending(d, t, index, &e) < 0) {
         w->why = e;
-        fleet_fail(repo_fleet(d->repo), t, &e);
+        if (e.kind != ERR_CONFLICT) /* condemned packs are not the target's fault */
+            fleet_fail(repo_fleet(d->repo), t, &e);
     }
 }
 

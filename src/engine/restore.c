@@ -241,7 +241,7 @@ plan_extent(void *arg, uint64_t at, const struct extent *x, struct err *e)
     run->result->bytes += x->len;
     if (!run->options->plan)
         return 0;
-    int rc = index_find(repo_index(run->repo), &x->id, NULL, NULL, &loc, e);
+    int rc = repo_find(run->repo, &x->id, &loc, e);
     if (rc == 1 && !(run->pack_seen[loc.pack / 8] >> loc.pack % 8 & 1)) {
         run->pack_seen[loc.pack / 8] |= (uint8_t)(1u << loc.pack % 8);
         run->result->packs++;

@@ -92,7 +92,7 @@ window_want(struct window *w, struct wfile *f, uint64_t at, const struct extent 
 
     if (chunk_id_is_hole(&x->id) || x->len == 0 || f->failed)
         return 0;
-    int rc = index_find(repo_index(w->repo), &x->id, NULL, NULL, &loc, e);
+    int rc = repo_find(w->repo, &x->id, &loc, e);
     if (rc < 0)
         return -1;
     if (rc == 0 || (uint64_t)x->offset + x->len > loc.raw
@@ -242,8 +242,8 @@ open_chunk(struct fetcher *t, const struct want *x, const struct location *span,
             return false;
         }
     }
-    return repo_load_chunk(w->repo, &t->tools, w->options->from, &x->id, &x->at, t->plain,
-                           e)
+    return repo_load_anywhere(w->repo, &t->tools, w->options->from, &x->id, &x->at,
+                              t->plain, e)
         == 0;
 }
 

@@ -28,6 +28,7 @@ fleet_open(const struct fleet_options *o, struct fleet **out, struct err *e)
     f->state = o->state;
     f->spool_dir = mem_strdup(o->spool_dir);
     f->spool_max = o->spool_max;
+    f->distinct_sites = o->distinct_sites;
     f->quorum = o->quorum           ? o->quorum
               : o->target_count < 3 ? (unsigned)o->target_count
                                     : 2;
@@ -104,7 +105,7 @@ bool
 fleet_quorum_met(const struct fleet *f, const bool *have)
 {
     unsigned n = 0, all = sites(f, NULL);
-    unsigned need = all < 2 || f->quorum < 2 ? 1 : 2;
+    unsigned need = !f->distinct_sites || all < 2 || f->quorum < 2 ? 1 : 2;
 
     for (size_t i = 0; i < f->count; i++)
         n += have[i];

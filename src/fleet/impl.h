@@ -42,6 +42,7 @@ struct fleet {
     struct lane lanes[FLEET_TARGETS_MAX];
     size_t count;
     unsigned quorum;
+    bool distinct_sites;
     struct state *state;
     char *spool_dir;
     uint64_t spool_max;

@@ -366,7 +366,7 @@ explain(CURLcode code, const char *detail, const struct http *h,
                        "endpoint and the DNS",
                        len, name);
     case CURLE_OPERATION_TIMEDOUT:
-        return err_set(e, ERR_UNAVAIL, ETIMEDOUT, "%.*s does not answer in time: %s", len,
+        return err_set(e, ERR_UNAVAIL, ETIMEDOUT, "no answer from %.*s in time: %s", len,
                        name, why);
     case CURLE_PARTIAL_FILE:
         return err_set(e, ERR_UNAVAIL, 0, "%.*s cut its answer short", len, name);

@@ -152,8 +152,31 @@ seq_of(const char *key)
     return text_uint(digits, UINT32_MAX, &seq) ? (int64_t)seq : -1;
 }
 
-/* Follows what one target lists beyond our head. A target that lacks records
- * we know has been rolled back: it is warned of and not used. */
+/* Gives a target the records behind number `newest` that it lacks: a host may
+ * have entered with only some of the targets in reach, or this one was set back. */
+static int
+bring_up(struct target *t, int64_t newest, const struct buf *kept, struct err *e)
+{
+    struct reader rd = reader_of(buf_slice(kept));
+    struct slice object;
+    uint16_t tag;
+    int rc = 0;
+
+    log_info("target %s lacks configuration records behind number %lld; it gets them",
+             t->name, (long long)newest);
+    for (int64_t seq = 0; rc == 0 && record_next(&rd, &tag, &object); seq++) {
+        struct body body = body_of(object);
+        char key[81], hex[65];
+        if (seq <= newest)
+            continue;
+        text_hex(hex, body.sha256, 32);
+        snprintf(key, sizeof key, "conf/%010u-%s", (unsigned)seq, hex);
+        rc = storage_put(t->store, key, &body, 0, e);
+    }
+    return rc;
+}
+
+/* Follows what one target lists beyond our head. */
 static void
 follow(struct repo *r, struct target *t, struct buf *kept)
 {
@@ -178,12 +201,12 @@ follow(struct repo *r, struct target *t, struct buf *kept)
             record_put(kept, 1, buf_slice(&object));
     }
     mem_free(l.keys);
-    if (e.kind == ERR_NONE && newest < before)
-        err_set(&e, ERR_FORGED, 0,
-                "it lacks configuration records that this host has "
-                "seen: rolled back?");
-    if (e.kind != ERR_NONE)
+    if (e.kind == ERR_NONE && newest < before && r->write)
+        (void)!bring_up(t, newest, kept, &e);
+    if (e.kind == ERR_FORGED || e.kind == ERR_CORRUPT)
         fleet_set_state(r->fleet, t, TARGET_FOREIGN, &e);
+    else if (e.kind != ERR_NONE)
+        fleet_fail(r->fleet, t, &e);
 }
 
 int

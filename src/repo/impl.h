@@ -67,6 +67,7 @@ struct repo {
     size_t host_count;
     int64_t conf_seq; /* of the newest; -1: none */
     uint8_t conf_head[32];
+    bool rollback_seen;
     /* Listings. */
     struct listed listed[FLEET_TARGETS_MAX];
     uint8_t *usable; /* a bit per pack below usable_count; NULL: all are */

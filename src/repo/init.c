@@ -237,7 +237,8 @@ repo_target_add(struct repo *r, struct target *t, struct err *e)
         || storage_list(c.from->store, "keys/", copy_listed, &c, e) < 0
         || storage_list(c.from->store, "conf/", copy_listed, &c, e) < 0
         || fill_target(r, t, &nothing, e) < 0
-        || state_put(r->state, name, slice_of(t->id, ID_LEN), e) < 0)
+        || state_put(r->state, name, slice_of(t->id, ID_LEN), e) < 0
+        || state_mark_clear(r->state, t->name, e) < 0)
         return err_in(e, "adding target %s", t->name);
     fleet_set_state(r->fleet, t, TARGET_UP, NULL);
     return 0;

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define TRIES 8 /* packs that one chunk is looked for in */
+
 /* The opened session key number `n`, from a small cache. */
 static int
 opened_key(struct repo *r, uint32_t n, struct hmac_key *prk, enum suite *suite,
@@ -86,6 +88,86 @@ repo_load_chunk(struct repo *r, struct chunk_tools *t, struct target *from,
     return fleet_get(r->fleet, from, &range, check_chunk, &w, &sealed, e);
 }
 
+static bool
+is_finished(struct repo *r, uint32_t pack)
+{
+    uint8_t name[32];
+    uint64_t size;
+
+    return index_pack(r->index, pack, name, &size);
+}
+
+static bool
+counts(void *arg, uint32_t pack)
+{
+    return repo_usable(arg, pack) && is_finished(arg, pack);
+}
+
+static bool
+finished(void *arg, uint32_t pack)
+{
+    return is_finished(arg, pack);
+}
+
+int
+repo_find(struct repo *r, const struct chunk_id *id, struct location *out, struct err *e)
+{
+    int rc = index_find(r->index, id, counts, r, out, e);
+
+    return rc == 0 ? index_find(r->index, id, finished, r, out, e) : rc;
+}
+
+/* Packs in which a chunk was looked for in vain. */
+struct tried {
+    struct repo *repo;
+    uint32_t packs[TRIES];
+    unsigned count;
+};
+
+static bool
+not_tried(void *arg, uint32_t pack)
+{
+    const struct tried *t = arg;
+
+    for (unsigned i = 0; i < t->count; i++)
+        if (t->packs[i] == pack)
+            return false;
+    return is_finished(t->repo, pack);
+}
+
+static bool
+may_lie_elsewhere(const struct err *e)
+{
+    return e->kind == ERR_NOT_FOUND || e->kind == ERR_CORRUPT || e->kind == ERR_FORGED;
+}
+
+int
+repo_load_anywhere(struct repo *r, struct chunk_tools *t, struct target *from,
+                   const struct chunk_id *id, const struct location *at, uint8_t *out,
+                   struct err *e)
+{
+    struct tried tried = { .repo = r };
+    struct location loc = *at;
+    struct err first = { 0 };
+
+    for (;;) {
+        struct err one = { 0 };
+        if (repo_load_chunk(r, t, from, id, &loc, out, &one) == 0)
+            return 0;
+        if (first.kind == ERR_NONE)
+            first = one;
+        tried.packs[tried.count++] = loc.pack;
+        if (!may_lie_elsewhere(&one) || tried.count == TRIES
+            || index_find(r->index, id, not_tried, &tried, &loc, &one) != 1
+            || loc.raw != at->raw)
+            break;
+    }
+    *e = first;
+    if (e->kind == ERR_NOT_FOUND)
+        e->kind = ERR_CORRUPT; /* for the one who asked, it is lost, not unknown */
+    return -1;
+}
+
 /* Metadata is read with what follows it, since that is wanted next. */
 static struct span *
 find_span(struct repo *r, const struct location *at)
@@ -144,7 +226,7 @@ load_remote(struct repo *r, const struct chunk_id *id, const struct location *at
             buf_clear(&s->bytes);
     }
     if (rc < 0)
-        rc = repo_load_chunk(r, &r->tools, NULL, id, at, out, e);
+        rc = repo_load_anywhere(r, &r->tools, NULL, id, at, out, e);
     pthread_mutex_unlock(&r->span_lock);
     return rc;
 }
@@ -191,7 +273,7 @@ repo_load_node(void *arg, enum chunk_kind kind, const struct chunk_id *id,
 
     if (from_cache(r, kind, id, out))
         return 0;
-    int rc = index_find(r->index, id, NULL, NULL, &at, e);
+    int rc = repo_find(r, id, &at, e);
     if (rc < 0)
         return -1;
     if (rc == 0)

@@ -74,6 +74,7 @@ open_fleet(struct repo *r, const struct repo_options *o, struct err *e)
         .targets = o->conf->targets,
         .target_count = o->conf->target_count,
         .quorum = o->conf->fleet.quorum,
+        .distinct_sites = o->conf->fleet.distinct_sites,
         .spool_dir = spool,
         .spool_max = o->conf->fleet.spool_max,
         .state = r->state,

@@ -89,14 +89,15 @@ take_pack(struct repo *r, struct slice rec, struct buf *numbers, struct err *e)
         || directory_parse(directory, size, &d, e) < 0)
         return err_set(e, ERR_CORRUPT, 0, "an index segment is malformed");
     origin_message(r, name, size, d.plain, &message);
-    if (!repo_signer(r, origin, pub) || repo_revoked(r, origin)
+    if (!repo_signer(r, origin, pub)
         || sign_check(sig, pub, "drtool-v1/pack", buf_slice(&message), &bad) < 0) {
-        log_warn("a pack of an unknown or revoked host is not used");
+        log_warn("a pack of an unknown host is not used");
         return 0;
     }
     if (index_add(r->index, name, size, &d, &number, e) < 0)
         return -1;
-    buf_put_u32(numbers, number);
+    if (!repo_revoked(r, origin)) /* else it is read, but nothing new relies on it */
+        buf_put_u32(numbers, number);
     return 0;
 }
 
@@ -278,7 +279,7 @@ enum pending_tag { PENDING_SIZE = 1, PENDING_DIRECTORY = 2 };
 
 struct pending {
     struct repo *repo;
-    struct buf lost; /* names of packs that are nowhere */
+    struct buf over; /* names of packs that are nowhere, or in a listed segment */
 };
 
 static int
@@ -294,7 +295,7 @@ take_pending(void *arg, struct slice name, struct slice locked, struct err *e)
     if (name.len == 32) {
         pack_key(key, name.ptr);
         if (!fleet_holds(r->fleet, key)) { /* killed before it was in the spool */
-            buf_put_slice(&p->lost, name);
+            buf_put_slice(&p->over, name);
             return 0;
         }
     }
@@ -306,22 +307,27 @@ take_pending(void *arg, struct slice name, struct slice locked, struct err *e)
     if (directory_parse(record_get(buf_slice(&rec), PENDING_DIRECTORY), size, &d, e) < 0
         || index_add(r->index, name.ptr, size, &d, &number, e) < 0)
         return -1;
+    for (size_t i = 0; i < fleet_count(r->fleet); i++)
+        if (repo_listed(r, i, number)) {
+            buf_put_slice(&p->over, name);
+            break;
+        }
     grow_bits(&r->listed[FLEET_TARGETS_MAX - 1], index_packs(r->index));
     set_bit(r->listed[FLEET_TARGETS_MAX - 1].packs, number);
     return 0;
 }
 
-/* Adds the packs of an earlier run to the index; those that never got as far
- * as the spool are forgotten. */
+/* Adds the packs of an earlier run to the index. Those that never got as far as
+ * the spool are forgotten, and those that a target's segment names. */
 static int
 load_pending(struct repo *r, struct err *e)
 {
     struct pending p = { r, BUF((size_t)1 << 24) };
-    int rc = state_pending_list(r->state, take_pending, &p, e);
+    int rc = state_pending_list(r->state, true, take_pending, &p, e);
 
-    for (size_t i = 0; i + 32 <= p.lost.len && rc == 0 && r->write; i += 32)
-        rc = state_pending_drop(r->state, slice_of(p.lost.ptr + i, 32), e);
-    buf_release(&p.lost);
+    for (size_t i = 0; i + 32 <= p.over.len && rc == 0 && r->write; i += 32)
+        rc = state_pending_drop(r->state, slice_of(p.over.ptr + i, 32), e);
+    buf_release(&p.over);
     return rc;
 }
 
@@ -475,7 +481,7 @@ flush_segment(struct publishing *p, struct err *e)
     if (fleet_put(r->fleet, key, RANK_INDEX, buf_slice(&object), e) < 0)
         return -1;
     for (size_t i = 0; i + 32 <= p->names.len; i += 32)
-        if (state_pending_drop(r->state, slice_of(p->names.ptr + i, 32), e) < 0)
+        if (state_pending_published(r->state, slice_of(p->names.ptr + i, 32), e) < 0)
             return -1;
     return 0;
 }
@@ -509,7 +515,7 @@ repo_publish_index(struct repo *r, struct err *e)
 
     do {
         buf_clear(&p.names);
-        rc = state_pending_list(r->state, publish_one, &p, e);
+        rc = state_pending_list(r->state, false, publish_one, &p, e);
         if (rc == 0 && p.names.len > 0)
             rc = flush_segment(&p, e);
     } while (rc == 0 && p.names.len > 0);

@@ -151,13 +151,15 @@ check_marks(struct repo *r, struct snapshot_list *l, struct target *t, size_t in
                 best_key = row->key;
             }
         }
-        if (state_mark_get(r->state, t->name, tag, &known, NULL, &e) == 1 && best < known)
+        if (state_mark_get(r->state, t->name, tag, &known, NULL, &e) == 1
+            && best < known) {
+            r->rollback_seen = true;
             log_warn("target %s shows snapshots of host %s up to number %llu, but this "
                      "host has seen %llu there: rolled back?",
                      t->name, r->hosts[i].name, (unsigned long long)best,
                      (unsigned long long)known);
-        else if (best_key && best > known
-                 && state_mark_put(r->state, t->name, tag, best, best_key, &e) < 0)
+        } else if (best_key && best > known
+                   && state_mark_put(r->state, t->name, tag, best, best_key, &e) < 0)
             log_info("%s", err_text(&e));
     }
 }
@@ -254,6 +256,12 @@ repo_snapshots(struct repo *r, struct snapshot_list *out, struct err *e)
     if (kept > 1)
         qsort(out->rows, kept, sizeof *out->rows, by_age);
     return 0;
+}
+
+bool
+repo_rollback_seen(const struct repo *r)
+{
+    return r->rollback_seen;
 }
 
 bool

@@ -27,7 +27,8 @@ static const char schema[] =
     "CREATE TABLE IF NOT EXISTS queue(id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT,"
     " key TEXT, size INT, sha256 BLOB, rank INT);"
     "CREATE INDEX IF NOT EXISTS queue_key ON queue(key);"
-    "CREATE TABLE IF NOT EXISTS pending(pack BLOB PRIMARY KEY, record BLOB);"
+    "CREATE TABLE IF NOT EXISTS pending(pack BLOB PRIMARY KEY, record BLOB,"
+    " published INT DEFAULT 0);"
     "CREATE TABLE IF NOT EXISTS segments(key TEXT PRIMARY KEY, packs BLOB);"
     "CREATE TABLE IF NOT EXISTS commits(id INTEGER PRIMARY KEY AUTOINCREMENT,"
     " snapshot TEXT, target TEXT, packs BLOB, UNIQUE(snapshot, target));"
@@ -240,10 +241,11 @@ int
 state_queue_last(struct state *s, int64_t *id, struct err *e)
 {
     pthread_mutex_lock(&s->lock);
-    sqlite3_stmt *q = sql_query(&s->main, "SELECT max(id) FROM queue", "", e);
+    sqlite3_stmt *q = sql_query(&s->main,
+                                "SELECT seq FROM sqlite_sequence WHERE name='queue'", "",
+                                e);
     int rc = q ? sql_step(&s->main, q, e) : -1;
-    if (rc == 1)
-        *id = sql_int(q, 0);
+    *id = rc == 1 ? sql_int(q, 0) : 0;
     sql_end(q);
     pthread_mutex_unlock(&s->lock);
     return rc < 0 ? -1 : 0;
@@ -300,7 +302,14 @@ list_blobs(struct state *s, const char *query, const char *types, const char *pa
 int
 state_pending_put(struct state *s, struct slice pack, struct slice record, struct err *e)
 {
-    return run(s, "INSERT OR REPLACE INTO pending VALUES(?,?)", e, "bb", pack, record);
+    return run(s, "INSERT OR REPLACE INTO pending(pack,record) VALUES(?,?)", e, "bb",
+               pack, record);
+}
+
+int
+state_pending_published(struct state *s, struct slice pack, struct err *e)
+{
+    return run(s, "UPDATE pending SET published=1 WHERE pack=?", e, "b", pack);
 }
 
 int
@@ -310,10 +319,14 @@ state_pending_drop(struct state *s, struct slice pack, struct err *e)
 }
 
 int
-state_pending_list(struct state *s, state_blob_fn *fn, void *arg, struct err *e)
+state_pending_list(struct state *s, bool published_too, state_blob_fn *fn, void *arg,
+                   struct err *e)
 {
-    return list_blobs(s, "SELECT pack,record FROM pending ORDER BY rowid", "", NULL, fn,
-                      arg, e);
+    return list_blobs(s,
+                      published_too ? "SELECT pack,record FROM pending ORDER BY rowid"
+                                    : "SELECT pack,record FROM pending WHERE published=0"
+                                      " ORDER BY rowid",
+                      "", NULL, fn, arg, e);
 }
 
 int
@@ -377,6 +390,12 @@ state_mark_get(struct state *s, const char *target, const char *host, uint64_t *
     sql_end(q);
     pthread_mutex_unlock(&s->lock);
     return rc;
+}
+
+int
+state_mark_clear(struct state *s, const char *target, struct err *e)
+{
+    return run(s, "DELETE FROM marks WHERE target=?", e, "t", target);
 }
 
 int

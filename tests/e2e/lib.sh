@@ -10,12 +10,16 @@
 #   finish                the script's exit status
 #
 # $DRTOOL is the program, DRTOOL_LONG=1 asks for the full counts, KEEP=1 keeps
-# the folder.
+# the folder, TIMES=1 tells how long each case took.
 set -u
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 SCRIPT=$(basename "$0" .sh)
 DRTOOL=$(realpath "${DRTOOL:-$here/../../build/release/drtool}")
 LONG=${DRTOOL_LONG:-}
+[ -x "$DRTOOL" ] || {
+    echo "not ok $SCRIPT: there is no program $DRTOOL; run make first"
+    exit 1
+}
 
 # Mounts, devices, owners and the server's daemons need root.
 if [ "$(id -u)" -ne 0 ]; then
@@ -23,7 +27,8 @@ if [ "$(id -u)" -ne 0 ]; then
         echo "not ok $SCRIPT: needs root, or sudo without a password"
         exit 1
     }
-    exec sudo -n DRTOOL="$DRTOOL" DRTOOL_LONG="$LONG" KEEP="${KEEP:-}" "$(realpath "$0")"
+    exec sudo -n DRTOOL="$DRTOOL" DRTOOL_LONG="$LONG" KEEP="${KEEP:-}" \
+        TIMES="${TIMES:-}" "$(realpath "$0")"
 fi
 
 unset "${!AWS_@}" "${!DRTOOL_@}" XDG_CONFIG_HOME
@@ -49,13 +54,17 @@ started() {
     : >"$W/started/$1"
 }
 
-# stop PID [SIGNAL]: and waits until it is gone.
+# stop PID [SIGNAL]: and waits until it is gone; what does not go is killed.
 stop() {
-    kill -"${2:-TERM}" "$1" 2>/dev/null
-    for _ in $(seq 400); do
-        live "$1" || break
-        sleep .02
-    done
+    {
+        kill -"${2:-TERM}" "$1"
+        for _ in $(seq 500); do
+            live "$1" || break
+            sleep .02
+        done
+        kill -KILL "$1"
+        wait "$1"
+    } 2>/dev/null
     rm -f "$W/started/$1"
 }
 
@@ -92,10 +101,12 @@ fail() {
 }
 
 try() {
+    local begun=${EPOCHREALTIME/./} status
     CASE=$1
     shift
     ("$@")
-    local status=$?
+    status=$?
+    [ -z "${TIMES:-}" ] || echo "# $(((${EPOCHREALTIME/./} - begun) / 1000)) ms: $CASE"
     if [ $status -eq 0 ]; then
         echo "ok $SCRIPT: $CASE"
         return
@@ -108,11 +119,12 @@ try() {
 finish() {
     [ ! -s "$TALLY" ]
     exit
-}
+} # also behind a case that the others build on: try … || finish
 
-# The status of drtool in $got; output in $OUT and $ERR.
+# Any status, in $got; output in $OUT and $ERR. AS is put before the program.
+AS=()
 dr_any() {
-    timeout -k 5 "${LIMIT:-120}" "$DRTOOL" -c "$CONF" "$@" >"$OUT" 2>"$ERR" </dev/null
+    timeout -k 5 "${LIMIT:-120}" "${AS[@]}" "$DRTOOL" -c "$CONF" "$@" >"$OUT" 2>"$ERR" </dev/null
     got=$?
     printf '\n$ drtool %s  # %s\n' "$*" "$got" | cat - "$OUT" "$ERR" >>"$ALL"
     return 0
@@ -187,21 +199,31 @@ for i in range(count):
 PY
 }
 
-# same A B: rsync finds no difference between the folders.
+# same A B [RSYNC-OPTION...]: rsync finds no difference between the folders.
 same() {
-    local diff
-    diff=$(rsync -aHAX --checksum --dry-run --itemize-changes --delete "$1/" "$2/" 2>&1)
-    [ -z "$diff" ] || fail "$2 is not $1: $(head -n 5 <<<"$diff")"
+    local a=$1 b=$2 diff
+    shift 2
+    diff=$(rsync -aHAX --checksum --dry-run --itemize-changes --delete "$@" "$a/" "$b/" 2>&1)
+    [ -z "$diff" ] || fail "$b is not $a: $(head -n 5 <<<"$diff")"
 }
 
-# right_so_far SOURCE COPY: every file of COPY that has a final name is a whole
-# file of SOURCE.
+# same_manifest A B: neither does manifest.py, which also sees where holes are.
+same_manifest() {
+    "$here/manifest.py" "$1" >"$W/manifest.a" || fail "no manifest of $1"
+    "$here/manifest.py" "$2" >"$W/manifest.b" || fail "no manifest of $2"
+    [ -s "$W/manifest.a" ] || fail "the manifest of $1 is empty"
+    cmp -s "$W/manifest.a" "$W/manifest.b" || fail "$2 is not $1:" \
+        "$(diff "$W/manifest.a" "$W/manifest.b" | cut -c 1-300 | head -n 4)"
+}
+
+# right_so_far SOURCE COPY [NOT]: every file of COPY that has a final name is a
+# whole file of SOURCE; NOT is a path that is left out.
 right_so_far() {
     local name
     while IFS= read -r -d '' name; do
         cmp -s "$1/$name" "$2/$name" || fail "$2/$name has wrong bytes"
-    done < <(cd "$2" 2>/dev/null && find . -type f ! -name '.drtool-*' \
-        ! -path '*/.drtool-*' -print0)
+    done < <(cd "$2" 2>/dev/null && find . -path "${3:-}" -prune -o -type f \
+        ! -name '.drtool-*' ! -path '*/.drtool-*' -print0)
 }
 
 # back SNAPSHOT SOURCE [STATUS]: restores and compares with the folder SOURCE.
@@ -232,12 +254,82 @@ dr_start() {
 
 dr_wait() {
     local deadline=$((SECONDS + ${LIMIT:-120}))
-    while live "$pid"; do
-        [ $SECONDS -lt $deadline ] || stop "$pid" KILL
-        sleep .01
-    done
-    wait "$pid" 2>/dev/null
-    got=$?
+    {
+        while live "$pid"; do
+            [ $SECONDS -lt $deadline ] || kill -KILL "$pid"
+            sleep .01
+        done
+        wait "$pid"
+        got=$?
+    } 2>/dev/null # bash tells of a job that was killed
     rm -f "$W/started/$pid"
     cat "$OUT" "$ERR" >>"$ALL"
+}
+
+# Three S3 servers below $W/ceph, with ports, keys and buckets of their own, for
+# the regions eu, us and ap.
+gateways() {
+    local i port
+    for ((i = 0; i < 50; i++)); do # the servers take ports up to port+1200
+        port=$((10000 + RANDOM % 190 * 100))
+        ss -Hltn "sport >= $port and sport <= $((port + 1300))" | grep -q . || break
+    done
+    mkdir -p "$W/ceph"
+    echo "$port" >"$W/ceph/port"
+    gateways_again
+}
+
+# s3_port REGION: prints its port.
+s3_port() {
+    local -A at=([eu]=0 [us]=1 [ap]=2)
+    echo $(($(cat "$W/ceph/port") + at[$1]))
+}
+
+# Starts those that do not run. Without a cache a killed one is back at once.
+gateways_again() {
+    CACHE=0 STORE=memstore timeout 120 "$here/../servers/ceph-rgw.sh" start "$W/ceph" \
+        "$(s3_port eu)" eu us ap >"$W/ceph.out" 2>&1 \
+        || fail "the servers do not start: $(cat "$W/ceph.out")"
+}
+
+gateway_down() {
+    timeout 20 "$here/../servers/ceph-rgw.sh" kill9 "$W/ceph" "$1" || fail "$1 does not stop"
+}
+
+# s3_target NAME REGION CREDENTIALS [PREFIX]: a target as YAML; CREDENTIALS as
+# YAML, or nothing.
+s3_target() {
+    echo "  - { name: $1, url: \"s3://bucket-$2${4:+/$4}\", region: $2," \
+        "endpoint: \"http://127.0.0.1:$(s3_port "$2")\"${3:+, credentials: { $3 \}} }"
+}
+
+# s3_list REGION: names and sizes of its objects, asked of the server's own tool.
+s3_list() {
+    timeout 60 radosgw-admin -c "$W/ceph/ceph.conf" --rgw-realm="$1" --rgw-zonegroup="$1" \
+        --rgw-zone="$1" bucket list --bucket="bucket-$1" --max-entries=100000 \
+        >"$W/list" 2>>"$W/ceph/log/admin.cli" || fail "the bucket of $1 cannot be listed"
+    json '"\n".join(sorted("%s %d" % (o["name"], o["meta"]["size"]) for o in d))' "$W/list"
+}
+
+# s3_empty REGION: its bucket, without objects.
+s3_empty() {
+    timeout 60 radosgw-admin -c "$W/ceph/ceph.conf" --rgw-realm="$1" --rgw-zonegroup="$1" \
+        --rgw-zone="$1" bucket rm --bucket="bucket-$1" --purge-objects --bypass-gc \
+        >"$W/list" 2>&1 || fail "the bucket of $1 is not emptied: $(cat "$W/list")"
+    s3_call "$1" PUT "" /dev/null
+}
+
+# s3_call REGION METHOD KEY FILE: FILE is sent with PUT and written with GET.
+s3_call() {
+    local code sum data=(-o "$4")
+    sum=$(sha256sum /dev/null)
+    if [ "$2" = PUT ]; then
+        sum=$(sha256sum "$4")
+        data=(-o "$W/answer")
+        [ -s "$4" ] && data+=(-T "$4")
+    fi
+    code=$(curl -sS -m 60 -w '%{http_code}' "${data[@]}" -X "$2" --aws-sigv4 "aws:amz:$1:s3" \
+        --user "AK$1:SK$1-0123456789" -H "x-amz-content-sha256: ${sum%% *}" \
+        "http://127.0.0.1:$(s3_port "$1")/bucket-$1${3:+/$3}")
+    [ "$code" = 200 ] || [ "$code" = 204 ] || fail "$2 $3 at $1: HTTP $code"
 }

@@ -1,5 +1,6 @@
 #include "support/fixture.h"
 #include "storage/dir.h"
+#include "storage/driver.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -85,6 +86,116 @@ refuse_all_damage(struct slice object, open_fn *open, void *arg)
         }
     for (size_t len = 0; len < object.len; len++)
         refuse(slice_of(copy, len), "a cut", len, open, arg);
+}
+
+struct hooked {
+    struct storage base; /* first: a struct hooked is a struct storage */
+    struct storage *inner;
+    struct hook hook;
+};
+
+static struct hooked *
+hooked_of(struct storage *s)
+{
+    return (struct hooked *)s;
+}
+
+static void
+tell(const struct hooked *h, void (*fn)(void *, enum fault_call, const char *),
+     enum fault_call call, const char *key)
+{
+    if (fn)
+        fn(h->hook.arg, call, key);
+}
+
+static int
+hooked_put(struct storage *s, const char *key, const struct body *body, unsigned flags,
+           struct err *e)
+{
+    struct hooked *h = hooked_of(s);
+
+    tell(h, h->hook.before, FAULT_ON_PUT, key);
+    if (storage_put(h->inner, key, body, flags, e) < 0)
+        return -1;
+    tell(h, h->hook.after, FAULT_ON_PUT, key);
+    return 0;
+}
+
+static int
+hooked_get(struct storage *s, const struct range *r, struct buf *out, struct err *e)
+{
+    struct hooked *h = hooked_of(s);
+
+    tell(h, h->hook.before, FAULT_ON_GET, r->key);
+    if (storage_get(h->inner, r, out, e) < 0)
+        return -1;
+    tell(h, h->hook.after, FAULT_ON_GET, r->key);
+    return 0;
+}
+
+static int
+hooked_head(struct storage *s, const char *key, struct object_info *out, struct err *e)
+{
+    struct hooked *h = hooked_of(s);
+
+    tell(h, h->hook.before, FAULT_ON_HEAD, key);
+    if (storage_head(h->inner, key, out, e) < 0)
+        return -1;
+    tell(h, h->hook.after, FAULT_ON_HEAD, key);
+    return 0;
+}
+
+static int
+hooked_list(struct storage *s, const char *prefix, const char *after, storage_list_fn *fn,
+            void *arg, struct err *e)
+{
+    struct hooked *h = hooked_of(s);
+
+    tell(h, h->hook.before, FAULT_ON_LIST, prefix);
+    if (storage_list_after(h->inner, prefix, after, fn, arg, e) < 0)
+        return -1;
+    tell(h, h->hook.after, FAULT_ON_LIST, prefix);
+    return 0;
+}
+
+static int
+hooked_remove(struct storage *s, const char *const *keys, size_t count, struct err *e)
+{
+    return storage_remove(hooked_of(s)->inner, keys, count, e);
+}
+
+static int
+hooked_now(struct storage *s, int64_t *out_s, struct err *e)
+{
+    return storage_now(hooked_of(s)->inner, out_s, e);
+}
+
+static void
+hooked_close(struct storage *s)
+{
+    storage_close(hooked_of(s)->inner);
+    mem_free(s);
+}
+
+struct storage *
+storage_hook(struct storage *inner, const struct hook *h)
+{
+    static const struct storage_ops ops = {
+        .put = hooked_put,
+        .get = hooked_get,
+        .head = hooked_head,
+        .list = hooked_list,
+        .remove = hooked_remove,
+        .now = hooked_now,
+        .close = hooked_close,
+    };
+    struct hooked *x = mem_zalloc(sizeof *x);
+
+    x->base = (struct storage){ .ops = &ops, .traits = h->traits,
+                                .url = mem_strdup(inner->url) };
+    x->inner = inner;
+    x->hook = *h;
+    return &x->base;
 }
 
 void

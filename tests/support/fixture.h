@@ -66,6 +66,16 @@ typedef int open_fn(void *arg, struct slice object, struct err *e);
  * not, and the kind is CORRUPT or FORGED. */
 void refuse_all_damage(struct slice object, open_fn *open, void *arg);
 
+/* A storage that tells of each call with a key before it is made and, when it
+ * succeeded, after; `traits` are those it pretends to have. */
+struct hook {
+    void (*before)(void *arg, enum fault_call call, const char *key);
+    void (*after)(void *arg, enum fault_call call, const char *key);
+    void *arg;
+    unsigned traits;
+};
+struct storage *storage_hook(struct storage *inner, const struct hook *h);
+
 /* A repository on `targets` folders t0, t1, ... below `folder`; the key file and
  * the state lie there too. */
 #define SITE_TARGETS_MAX 4

@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 """Reads a drtool repository without drtool.
 
-    decode.py REPO_DIR [KEY] [--no-index] [--no-conf] COMMAND
+    decode.py REPO_DIR KEY [--no-index] [--no-conf] COMMAND
 
     KEY        --passphrase-env NAME | --key-file FILE | --code-env NAME
-    list                    the snapshots
+    list                    the snapshots: id, host, source, time, entries, state
     ls SNAPSHOT             what is in one
     cat SNAPSHOT PATH       one file's bytes
     restore SNAPSHOT DIR    everything, into an empty or new folder
@@ -12,10 +12,11 @@
 
 REPO_DIR is the folder of a file:// target. SNAPSHOT is the beginning of an id,
 or the name of a source: its newest snapshot that counts. --no-index reads the
-packs' own directories, --no-conf goes on without the hosts' public keys.
+packs' own directories, --no-conf goes on without the hosts' public keys. The
+exit status is 1 when something could not be had or is damaged.
 
 Written from drtool-format(5) alone; "5: NAME" below is a section of that page.
-Needs python3-nacl, python3-cryptography (AES-GCM) and python3-zstandard.
+Needs python3-nacl, python3-zstandard and, for AES-GCM, python3-cryptography.
 """
 import argparse
 import functools
@@ -31,10 +32,10 @@ import sys
 import time
 
 import nacl.bindings as sodium
-import nacl.exceptions
 import zstandard
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+from nacl.exceptions import CryptoError
 
 
 class Bad(Exception):
@@ -46,12 +47,24 @@ def need(ok, why):
         raise Bad(why)
 
 
-def warn(text):
-    print(text, file=sys.stderr)
+PROBLEMS = []
+
+
+def problem(name, why):
+    PROBLEMS.append(name)
+    print("%s: %s" % (name, why), file=sys.stderr)
+
+
+def attempt(name, what, *args):
+    """Goes on when something is bad, and says so."""
+    try:
+        what(*args)
+    except (Bad, OSError) as why:
+        problem(name, why)
 
 
 def shown(raw):
-    text = raw.decode("utf-8", "backslashreplace").replace("\\", "\\\\")
+    text = raw.decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -98,15 +111,14 @@ class Record:
     def __init__(self, data):
         c, self.fields = Cursor(data), []
         while c.at < len(data):
-            tag = c.u(2)
-            self.fields.append((tag, c.take(c.u(4))))
+            self.fields.append((c.u(2), c.take(c.u(4))))
 
     def every(self, tag):
         return [value for t, value in self.fields if t == tag]
 
     def get(self, tag, length=None):
         value = (self.every(tag) or [b""])[0]
-        need(length is None or len(value) == length, "field %d has a wrong length" % tag)
+        need(length in (None, len(value)), "field %d has a wrong length" % tag)
         return value
 
     def number(self, tag):
@@ -122,7 +134,7 @@ def mac(key, *parts):
     return hmac.new(key, b"".join(parts), "sha256").digest()
 
 
-def expand(key, info, length=32):
+def expand(key, info, length=32):  # HKDF-Expand
     out = block = b""
     while len(out) < length:
         block = mac(key, block, info, bytes([len(out) // 32 + 1]))
@@ -136,24 +148,25 @@ def kdf(key, context, number):
 
 
 def unlock(key, locked, data):
-    need(len(locked) >= 40, "too short to be locked")
+    need(len(locked) >= 40, "is too short")
     try:
-        return sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(locked[24:], data, locked[:24], key)
-    except nacl.exceptions.CryptoError:
+        return sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(
+            locked[24:], data, locked[:24], key)
+    except CryptoError:
         raise Bad("cannot be unlocked") from None
 
 
 def unbox(public, private, sealed):
     try:
         return sodium.crypto_box_seal_open(sealed, public, private)
-    except (nacl.exceptions.CryptoError, TypeError):
+    except (CryptoError, TypeError):
         raise Bad("a session key cannot be opened") from None
 
 
 def check_signature(public, signature, label, data):
     try:
         sodium.crypto_sign_open(signature + label + sha256(data), public)
-    except nacl.exceptions.CryptoError:
+    except CryptoError:
         raise Bad("its signature does not fit") from None
 
 
@@ -173,45 +186,43 @@ def crc32c(data):
 
 # --- 5: OBJECTS ON A TARGET, Limits, HEADER ----------------------------------
 
-LABEL = {letter: b"drtool-v1/" + word for letter, word in zip("RKCISDGWX", (
-    b"repo", b"slot", b"conf", b"index", b"snap", b"done", b"gone", b"mark", b"sweep"))}
-KINDS = [(letters, re.compile(pattern.replace("ID", "([0-9a-f]{64})")), limit)
+KINDS = {letters: (re.compile(pattern.replace("ID", "([0-9a-f]{64})")), limit)
          for letters, pattern, limit in (
     ("R", r"drt\.repo", 4096),
     ("K", r"keys/[0-9a-f]{16}", 8704),
     ("C", r"conf/([0-9]{10})-ID", 65536),
-    ("PM", r"pack/([0-9a-f]{2})/ID", 134217728),
+    ("PM", r"pack/([0-9a-f]{2})/(?=\1)ID", 134217728),
     ("I", r"index/([0-9a-f]{8})-ID", 125829120),
     ("S", r"snap/([0-9a-f]{16}/[0-9]{10})-ID", 1048576),
     ("D", r"done/([0-9a-f]{16}/[0-9]{10})-ID", 8192),
     ("G", r"gone/([0-9a-f]{16}/[0-9]{10})-ID", 8192),
     ("W", r"gc/([0-9a-f]{8})-ID\.mark", 67108864),
-    ("X", r"gc/([0-9a-f]{8})-ID\.sweep", 67108864))]
-ROOT, MAINTENANCE = bytes(16), b"\xff" * 16
+    ("X", r"gc/([0-9a-f]{8})-ID\.sweep", 67108864))}
+LABEL = {letter: b"drtool-v1/" + word for letter, word in zip("RKCISDGWX", (
+    b"repo", b"slot", b"conf", b"index", b"snap", b"done", b"gone", b"mark", b"sweep"))}
 
 
 def check_header(raw, letters, repository=None):
-    need(len(raw) >= 64 and raw[:8] == b"\x89DRT\r\n\x1a\n", "no drtool object")
+    need(len(raw) >= 64 and raw[:8] == b"\x89DRT\r\n\x1a\n", "is no drtool object")
     need(crc32c(raw[:60]) == int.from_bytes(raw[60:64], "little"), "its header is damaged")
     need(raw[9] == 1, "its format version is %d, not 1" % raw[9])
-    need(raw[12:16] == bytes(4), "it has features that this program does not know")
+    need(raw[12:16] == bytes(4), "has features that this program does not know")
     need(chr(raw[8]) in letters, "its type does not fit its name")
-    need(repository in (None, raw[24:40]), "it is of another repository")
+    need(repository in (None, raw[24:40]), "is of another repository")
 
 
 class Target:
-    """The objects of a folder whose names fit, by letter (5: Names and hashes)."""
+    """The objects of a folder whose names fit: {letters: [name]}."""
 
     def __init__(self, folder):
-        self.folder, self.names, self.ignored = folder, {k[0]: [] for k in KINDS}, 0
+        self.folder, self.names, self.others = folder, {letters: [] for letters in KINDS}, 0
         for where, _, files in os.walk(folder):
-            for file in files:
-                name = os.path.relpath(os.path.join(where, file), folder)
-                match = [(k, m) for k in KINDS for m in [k[1].fullmatch(name)] if m]
-                if match and (match[0][0][0] != "PM" or match[0][1][2].startswith(match[0][1][1])):
-                    self.names[match[0][0][0]].append(name)
+            for name in (os.path.relpath(os.path.join(where, file), folder) for file in files):
+                letters = [k for k, (pattern, _) in KINDS.items() if pattern.fullmatch(name)]
+                if letters:
+                    self.names[letters[0]].append(name)
                 else:
-                    self.ignored += not file.startswith(".")
+                    self.others += not os.path.basename(name).startswith(".")
         for names in self.names.values():
             names.sort()
         self.packs = {name[-64:]: name for name in self.names["PM"]}
@@ -228,15 +239,16 @@ class Target:
 
     def get(self, name, repository=None):
         """A whole object: limit, name hash and header are checked."""
-        letters, pattern, limit = next(k for k in KINDS if k[1].fullmatch(name))
-        need(self.size(name) <= limit, "is too large")
-        raw, groups = self.read(name, 0, self.size(name)), pattern.fullmatch(name).groups()
+        letters = next(k for k in KINDS if KINDS[k][0].fullmatch(name))
+        need(self.size(name) <= KINDS[letters][1], "is too large")
+        raw = self.read(name, 0, self.size(name))
+        groups = KINDS[letters][0].fullmatch(name).groups()
         need(not groups or sha256(raw).hex() == groups[-1], "its SHA-256 is not its name")
         check_header(raw, letters, repository)
         return raw
 
 
-# --- 5: KEYS, KEY SLOTS, KEY FILES, RECOVERY CODES, BUNDLES ------------------
+# --- 5: KEY SLOTS, KEY FILES, RECOVERY CODES ---------------------------------
 
 def read_secret(args):
     """(slot kind, secret) of what the command line names."""
@@ -261,6 +273,7 @@ def read_secret(args):
 
 def open_slot(raw, kind, secret):
     """The bundle in a slot, or None when the slot is of another secret."""
+    need(len(raw) >= 168, "is too short")
     passes, memory = struct.unpack_from("<II", raw, 68)
     salt = raw[80:96]
     if raw[64] != kind:
@@ -274,33 +287,30 @@ def open_slot(raw, kind, secret):
     if not hmac.compare_digest(key[32:], raw[96:128]):
         return None
     bundle = Record(unlock(key[:32], raw[128:], LABEL["K"] + raw[:128]))
-    need(bundle.get(2, 16) == raw[24:40], "the slot is of another repository")
+    need(bundle.get(2, 16) == raw[24:40], "is of another repository than its bundle")
     return bundle
 
 
+# --- the repository: 5: HOW TO READ tells the order --------------------------
+
 class Repository:
     def __init__(self, target, secret, index=True, conf=True):
-        self.target, self.bundle = target, None
+        self.target, bundles = target, []
         for name in target.names["K"]:
-            try:
-                self.bundle = self.bundle or open_slot(target.get(name), *secret)
-            except Bad as why:
-                warn("%s: %s" % (name, why))
-        need(self.bundle, "no key slot fits this secret")
-        b = self.bundle
-        self.id, self.k_id, k_dir = b.get(2, 16), b.get(5, 32), b.get(7, 32)
+            attempt(name, lambda name: bundles.append(open_slot(target.get(name), *secret)), name)
+        b = next(filter(None, bundles), None)  # 5: BUNDLES, EPOCHS, KEYS
+        need(b, "no key slot fits this secret")
+        self.id, self.root, self.maintenance, self.k_id = (
+            b.get(tag, length) for tag, length in ((2, 16), (3, 32), (8, 32), (5, 32)))
         self.k_directory, self.k_index, self.k_conf, self.k_name = (
-            kdf(k_dir, b"drt-dir_", n) for n in (1, 2, 3, 4))
+            kdf(b.get(7, 32), b"drt-dir_", n) for n in (1, 2, 3, 4))
         self.epochs = {e.number(1): e for e in map(Record, b.every(9))}
-        self.hosts = {}
+        self.hosts, self.revoked = {}, set()
         self.target_id = Record(self.signed("drt.repo", "root")[0]).get(1, 16)
         self.hosts = self.follow_conf() if conf else None
         self.table, self.directories, self.tails_read = {}, {}, False
         for name in target.names["I"] if index else ():
-            try:
-                self.read_segment(name)
-            except Bad as why:
-                warn("%s: %s" % (name, why))
+            attempt(name, self.read_segment, name)
 
     # --- 5: SIGNED OBJECTS, CONFIGURATION RECORDS ---
 
@@ -309,14 +319,13 @@ class Repository:
         raw = self.target.get(name, self.id)
         need(len(raw) >= 144, "is too short")
         signer = raw[-80:-64]
-        role = {ROOT: "root", MAINTENANCE: "maintenance"}.get(signer, "host")
+        role = {bytes(16): "root", b"\xff" * 16: "maintenance"}.get(signer, "host")
         need(role in roles, "must not be signed by " + role)
-        if role != "host" or self.hosts is not None:  # None: --no-conf
-            public = self.bundle.get(3 if role == "root" else 8, 32)
-            if role == "host":
-                public = self.hosts.get(signer)
-            need(public, "is signed by an unknown or revoked host")
-            check_signature(public, raw[-64:], LABEL[chr(raw[8])], raw[:-64])
+        if role == "host" and self.hosts is None:  # --no-conf
+            return raw[64:-80], signer, raw
+        public = self.hosts.get(signer) if role == "host" else getattr(self, role)
+        need(public, "is signed by an unknown host")
+        check_signature(public, raw[-64:], LABEL[chr(raw[8])], raw[:-64])
         return raw[64:-80], signer, raw
 
     def follow_conf(self):
@@ -330,105 +339,116 @@ class Repository:
             body, _, raw = self.signed(names[number], "root")
             record = Record(unlock(self.k_conf, body, LABEL["C"] + raw[:64]))
             need(record.number(1) == number, "conf/ record has another number")
-            need(not number or record.get(2) == before, "conf/ record does not fit the one before")
+            need(not number or record.get(2) == before, "conf/ record names another before it")
             for tag, value in record.fields:
                 if tag == 4:
                     hosts[Record(value).get(1, 16)] = Record(value).get(2, 32)
+                    self.revoked.discard(Record(value).get(1))
                 elif tag == 5:
-                    hosts.pop(value, None)
+                    self.revoked.add(value)
             before = sha256(raw)
         return hosts
 
     # --- 5: SNAPSHOTS, COMMIT RECORDS ---
 
+    def host_tag(self, host):
+        return mac(self.k_name, host)[:8].hex()
+
     def snapshot(self, name):
         body, signer, raw = self.signed(name, "host")
-        number, epoch = struct.unpack_from("<QI", body)
+        number, epoch = struct.unpack_from("<QI", body.ljust(12, b"\0"))
         need(epoch in self.epochs, "is of an unknown epoch")
-        key = unbox(self.epochs[epoch].get(3, 32), self.epochs[epoch].get(5, 32), body[12:92])
-        record = Record(unlock(expand(key, LABEL["S"] + body[:8]), body[92:],
-                               LABEL["S"] + raw[:156]))
-        tag = mac(self.k_name, signer)[:8].hex()
+        epoch = self.epochs[epoch]
+        key = expand(unbox(epoch.get(3, 32), epoch.get(5), body[12:92]), LABEL["S"] + body[:8])
+        record = Record(unlock(key, body[92:], LABEL["S"] + raw[:156]))
         need(record.get(4) == signer, "is not signed by its host")
-        need(name.startswith("snap/%s/%010d-" % (tag, number)) and record.number(5) == number,
-             "its host or number does not fit its name")
+        need(name.startswith("snap/%s/%010d-" % (self.host_tag(signer), number))
+             and record.number(5) == number, "its host or number does not fit its name")
         return record
 
     def commit(self, name):
-        """The snapshot of which a done/ or gone/ speaks, None for another target."""
-        record = Record(self.signed(name, "host", "maintenance")[0])
-        about = os.fsdecode(record.get(2))
+        """The snapshot of which a done/ or gone/ speaks."""
+        body, signer, _ = self.signed(name, "host", "maintenance")
+        record, about = Record(body), os.fsdecode(Record(body).get(2))
+        need(name[:4] == "done" or signer == b"\xff" * 16 or self.host_tag(signer) == name[5:21],
+             "is of another host than its snapshot")
         need(record.get(1) == self.target_id, "is for another target")
-        need(about.startswith("snap" + name[4:33]), "its name does not fit its content")
+        need(about.startswith("snap" + name[4:33]), "speaks of another snapshot than its name")
         return about
 
-    def snapshots(self, problem=lambda name, why: warn("%s: %s" % (name, why))):
-        """[(time, id, record, state)] by time."""
-        found, about = [], {"D": set(), "G": set()}
-        for letter in "DGS":
+    def snapshots(self):
+        """[(time, id, record, state)] by time. A revoked host may have made its
+        snapshots before or after: they show as such, and are not taken by name.
+        """
+        found, done, gone = [], set(), set()
+
+        def add(name):
+            record = self.snapshot(name)
+            found.append((struct.unpack("<qI", record.get(6, 12)), name[-64:], record,
+                          "unfinished" if name not in done else
+                          "partial" if record.number(12) & 1 else
+                          "revoked" if record.get(4) in self.revoked else "committed"))
+
+        for letter, names in (("D", done), ("G", gone)):
             for name in self.target.names[letter]:
-                try:
-                    if letter != "S":
-                        about[letter].add(self.commit(name))
-                    elif name not in about["G"]:
-                        record = self.snapshot(name)
-                        state = ("unfinished" if name not in about["D"] else
-                                 "partial" if record.number(12) & 1 else "committed")
-                        begun = struct.unpack("<qI", record.get(6, 12))
-                        found.append((begun, name[-64:], record, state))
-                except Bad as why:
-                    problem(name, why)
+                attempt(name, lambda name, names: names.add(self.commit(name)), name, names)
+        for name in self.target.names["S"]:
+            if name not in gone:
+                attempt(name, add, name)
         return sorted(found, key=lambda s: s[:2])
 
     def choose(self, text):
         every = self.snapshots()
-        newest = [s for s in every if s[3] == "committed" and s[2].get(1) == os.fsencode(text)]
-        fit = newest[-1:] or [s for s in every if s[1].startswith(text.lower())]
+        fit = [s for s in every if s[3] == "committed" and s[2].get(1) == os.fsencode(text)][-1:]
+        fit = fit or [s for s in every if s[1].startswith(text.lower())]
         need(len(fit) == 1, "%d snapshots fit %s" % (len(fit), text))
         if fit[0][3] != "committed":
-            warn("this snapshot is " + fit[0][3])
+            print("this snapshot is " + fit[0][3], file=sys.stderr)
         return fit[0][2]
 
     # --- 5: PACKS, INDEX SEGMENTS ---
 
     def add_directory(self, pack, plain, end):
-        """Puts a directory into the table; chunks lie between 80 and `end`."""
+        """Puts a directory into the table; its chunks lie between 80 and `end`."""
         k, c = struct.unpack_from("<II", plain.ljust(8, b"\0"))
         length = 8 + 88 * k + 52 * c
-        need(k <= 255 and c <= 1 << 20 and length <= len(plain), "its directory has a wrong length")
-        need(not any(plain[length:]), "its directory has something behind it")
+        need(k <= 255 and c <= 1 << 20 and length <= len(plain) and not any(plain[length:]),
+             "a directory of a wrong length")
         keys = [plain[8 + 88 * i:96 + 88 * i] for i in range(k)]
         letter = self.target.read(self.target.packs[pack], 8, 1)
-        need(all(e[0] == " PM".index(letter.decode()) and e[1] in (1, 2) for e in keys),
-             "its directory has a wrong key")
+        need(all(e[0] == b" PM".find(letter) and e[1] in (1, 2) for e in keys),
+             "a directory with a wrong key")
         offset, records = 80, list(struct.iter_unpack("<32sIIIIBBBx", plain[8 + 88 * k:length]))
         for _, _, at, stored, raw, key, encoding, kind in records:
             need(at == offset and 16 <= stored <= 4259840 and raw <= 4194304 and key < k
                  and encoding in (0, 1) and 1 <= kind <= 6 and keys[key][0] == 1 + (kind > 2)
-                 and (encoding or stored == raw + 16), "its directory has a wrong chunk")
+                 and (encoding or stored == raw + 16), "a directory with a wrong chunk")
             offset += stored
-        need(offset <= end, "its chunks are longer than it is")
-        if self.directories.setdefault(pack, plain[:length]) != plain[:length]:
-            raise Bad("its directory is not the one of the index")
-        for r in records:
-            self.table.setdefault(r[0], {})[pack] = (keys[r[5]], r)
+        need(offset <= end, "a directory with chunks behind the pack's end")
+        need(self.directories.setdefault(pack, plain[:length]) == plain[:length],
+             "a directory that differs from that of the index")
+        for record in records:
+            self.table.setdefault(record[0], {})[pack] = (keys[record[5]], record)
 
     def read_segment(self, name):
         body, _, raw = self.signed(name, "host", "maintenance")
-        for pack in map(Record, Record(unlock(self.k_index, body, LABEL["I"] + raw[:64])).every(1)):
-            sha, size, plain = pack.get(1, 32), pack.number(2), pack.get(5)
-            if sha.hex() not in self.target.packs:
-                continue
-            if self.hosts is not None:
-                public = self.hosts.get(pack.get(3, 16))
-                need(public, "a pack of an unknown or revoked host")
-                check_signature(public, pack.get(4, 64), b"drtool-v1/pack",
-                                self.id + sha + struct.pack("<Q", size) + sha256(plain))
-            need(size == self.target.size(self.target.packs[sha.hex()]), "a pack has another size")
-            self.add_directory(sha.hex(), plain, size - 48 - 40 - len(plain))
+        for pack in Record(unlock(self.k_index, body, LABEL["I"] + raw[:64])).every(1):
+            attempt(name, self.read_pack_of_segment, Record(pack))
+
+    def read_pack_of_segment(self, record):
+        sha, size, plain = record.get(1, 32), record.number(2), record.get(5)
+        if sha.hex() not in self.target.packs:
+            return
+        if self.hosts is not None:
+            public = self.hosts.get(record.get(3, 16))
+            need(public, "a pack of an unknown host")
+            check_signature(public, record.get(4, 64), b"drtool-v1/pack",
+                            self.id + sha + struct.pack("<Q", size) + sha256(plain))
+        need(size == self.target.size(self.target.packs[sha.hex()]), "a pack of another size")
+        self.add_directory(sha.hex(), plain, size - 48 - 40 - len(plain))
 
     def read_tail(self, pack):
-        name = self.target.packs[pack]
+        name, label = self.target.packs[pack], b"drtool-v1/directory"
         size = self.target.size(name)
         need(128 <= size <= 134217728, "has a wrong size")
         head, foot = self.target.read(name, 0, 80), self.target.read(name, size - 48, 48)
@@ -437,32 +457,28 @@ class Repository:
         offset, length = struct.unpack_from("<QI", foot, 16)
         need(foot[:16] == head[64:] and offset >= 80 and offset + length + 48 == size
              and length <= 54591488, "its footer does not fit")
-        locked, label = self.target.read(name, offset, length), b"drtool-v1/directory"
-        need(locked[:24] == bytes(24), "its directory has a nonce")
+        locked = self.target.read(name, offset, length)
+        need(not any(locked[:24]), "its directory has a nonce")
         plain = unlock(expand(self.k_directory, label + foot[:16]), locked, label + head)
         self.add_directory(pack, plain, offset)
 
-    def read_tails(self, problem=lambda name, why: warn("%s: %s" % (name, why))):
+    def read_tails(self):
         self.tails_read = True
         for pack, name in self.target.packs.items():
-            try:
-                self.read_tail(pack)
-            except Bad as why:
-                problem(name, why)
+            attempt(name, self.read_tail, pack)
 
     # --- 5: CHUNKS ---
 
     @functools.lru_cache(maxsize=1024)
     def session_key(self, entry):
-        epoch, which = self.epochs.get(int.from_bytes(entry[4:8], "little")), entry[0] - 1
+        epoch = self.epochs.get(int.from_bytes(entry[4:8], "little"))
         need(epoch, "a session key of an unknown epoch")
-        return unbox(epoch.get(2 + which, 32), epoch.get(4 + which, 32), entry[8:])
+        return unbox(epoch.get(1 + entry[0], 32), epoch.get(3 + entry[0]), entry[8:])
 
     def open_chunk(self, pack, entry, record):
         chunk, counter, offset, stored, length, _, encoding, kind = record
-        info = (b"drtool-v1/chunk" + entry[:2] + chunk
-                + struct.pack("<IBII", counter, encoding, length, stored))
-        key = expand(self.session_key(entry), info)
+        key = expand(self.session_key(entry), b"drtool-v1/chunk" + entry[:2] + chunk
+                     + struct.pack("<IBII", counter, encoding, length, stored))
         try:
             plain = (AESGCM, ChaCha20Poly1305)[entry[1] - 1](key).decrypt(
                 bytes(12), self.target.read(self.target.packs[pack], offset, stored),
@@ -470,26 +486,27 @@ class Repository:
             if encoding:
                 plain = zstandard.ZstdDecompressor().stream_reader(plain).read(length + 1)
         except (InvalidTag, zstandard.ZstdError):
-            raise Bad("a chunk is damaged") from None
-        need(len(plain) == length, "a chunk has a wrong length")
-        need(mac(self.k_id, bytes([kind]), plain) == chunk, "a chunk is not what its id says")
+            raise Bad("chunk %s is damaged" % chunk.hex()) from None
+        need(len(plain) == length and mac(self.k_id, bytes([kind]), plain) == chunk,
+             "chunk %s has another content" % chunk.hex())
         return plain
 
     @functools.lru_cache(maxsize=16)
     def chunk(self, chunk, *kinds):
-        why = "is in no pack"
+        """Its plain bytes, from the first pack that has a good copy."""
+        why = "chunk %s is in no pack" % chunk.hex()
         for _ in range(2):
             for pack, (entry, record) in list(self.table.get(chunk, {}).items()):
                 try:
-                    need(record[7] in kinds, "is of kind %d" % record[7])
+                    need(record[7] in kinds, "chunk %s is of a wrong kind" % chunk.hex())
                     return self.open_chunk(pack, entry, record)
                 except Bad as error:
-                    why = "%s: %s" % (self.target.packs[pack], error)
+                    why = error
             if not self.tails_read:
                 self.read_tails()
-        raise Bad("chunk %s: %s" % (chunk.hex()[:16], why))
+        raise Bad(why)
 
-    # --- 5: MANIFEST, ENTRIES, EXTENT TREES, EXTENDED ATTRIBUTES ---
+    # --- 5: MANIFEST ---
 
     def node(self, chunk, level):
         """(path, (child, entries, bytes)) or, in a leaf, (path, Entry)."""
@@ -497,13 +514,12 @@ class Repository:
         need((c.u(1), c.u(1)) == (1, level) and level <= 11, "a node of a wrong level")
         c.take(2)
         for i in range(c.u(4)):
-            shared = c.var()
+            shared, before = c.var(), path
             need(shared <= len(path) and (i or not shared), "a path is damaged")
-            before, path = path, path[:shared] + c.take(c.var())
+            path = path[:shared] + c.take(c.var())
             need(len(path) <= 65535 and b"\0" not in path
                  and not {b"", b".", b".."} & set(path.split(b"/")), "a path leads elsewhere")
-            need(not i or before.replace(b"/", b"\0") < path.replace(b"/", b"\0"),
-                 "paths are out of order")
+            need(not i or order(before) < order(path), "paths are out of order")
             yield path, (c.take(32), c.var(), c.var()) if level else Entry(c, named)
         c.end()
 
@@ -512,23 +528,27 @@ class Repository:
         count = size = 0
         for path, item in self.node(chunk, level):
             need(first in (None, path), "a node does not begin where its parent says")
+            first, below = None, (1, 0) if level else (1, item.size)
             if level:
-                below = yield from self.walk(item[0], level - 1, path)
-                need(below == item[1:], "a node does not hold what its parent says")
-                first, count, size = None, count + below[0], size + below[1]
+                try:
+                    below = yield from self.walk(item[0], level - 1, path)
+                    need(below == item[1:], "a node does not hold what its parent says")
+                except Bad as why:
+                    problem("from %s on" % shown(path), why)
+                    below = item[1:]
             else:
                 yield path, item
-                first, count, size = None, count + 1, size + item.size
+            count, size = count + below[0], size + below[1]
         return count, size
 
     def entries(self, snapshot):
-        last, other = b"", b""
-        sums = self.walk(snapshot.get(8, 32), snapshot.number(9))
+        last = other = b""
+        walk = self.walk(snapshot.get(8, 32), snapshot.number(9))
         try:
             while True:
-                path, entry = next(sums)
-                need(last.replace(b"/", b"\0") < path.replace(b"/", b"\0"), "paths are out of order")
-                need(not path.startswith(other + b"/"), "something lies in what is no folder")
+                path, entry = next(walk)
+                need(order(last) < order(path), "paths are out of order")
+                need(not path.startswith(other + b"/"), "a path leads through what is no folder")
                 last, other = path, other if entry.type == 2 else path
                 yield path, entry
         except StopIteration as end:
@@ -538,21 +558,19 @@ class Repository:
     def find(self, snapshot, path):
         chunk, level = snapshot.get(8, 32), snapshot.number(9)
         while True:
-            item = None
-            for name, candidate in self.node(chunk, level):
-                if name.replace(b"/", b"\0") <= path.replace(b"/", b"\0"):
-                    item = name, candidate
-            need(item and (level or item[0] == path), "no such path in the snapshot")
+            item = [i for i in self.node(chunk, level) if order(i[0]) <= order(path)][-1:]
+            need(item and (level or item[0][0] == path), "there is no such path")
             if not level:
-                return item[1]
-            chunk, level = item[1][0], level - 1
+                return item[0][1]
+            chunk, level = item[0][1][0], level - 1
+
+    # --- 5: EXTENT TREES, EXTENDED ATTRIBUTES, content ids ---
 
     def extents(self, chunk, size, level=None):
         """(chunk id or None, offset, length) of the extent tree below a chunk."""
         c = Cursor(self.chunk(chunk, 4))
-        need(c.u(1) == 1, "an extent node of an unknown version")
-        own, _, count = c.u(1), c.take(2), c.u(4)
-        need(own <= 11 and level in (None, own), "an extent node of a wrong level")
+        version, own, _, count = c.u(1), c.u(1), c.take(2), c.u(4)
+        need(version == 1 and own <= 11 and level in (None, own), "an extent node does not fit")
         for _ in range(count):
             name, offset, length = c.take(32), 0 if own else c.u(4), c.u(8)
             size -= length
@@ -565,13 +583,11 @@ class Repository:
 
     def content(self, entry):
         """Pieces of a file: bytes, or the length of a hole."""
-        extents = entry.extents
-        if entry.shape & 8:
-            extents = self.extents(extents[0][0], entry.size)
         whole = entry.content_id and hmac.new(self.k_id, b"entry", "sha256")
-        for chunk, offset, length in extents:
+        for chunk, offset, length in (self.extents(entry.extents[0][0], entry.size)
+                                      if entry.shape & 8 else entry.extents):
             plain = self.chunk(chunk, 1, 2) if chunk else None
-            need(plain is None or offset + length <= len(plain), "an extent is too long")
+            need(not chunk or offset + length <= len(plain), "an extent is too long")
             piece = plain[offset:offset + length] if chunk else length
             if whole:
                 whole.update(piece if chunk else bytes(length))
@@ -585,7 +601,11 @@ class Repository:
         return found
 
 
-class Entry:
+def order(path):  # 5: Paths and their order
+    return path.replace(b"/", b"\0")
+
+
+class Entry:  # 5: ENTRIES
     def __init__(self, c, named):
         """Reads one; named[0] is the chunk id that was named last in this leaf."""
         self.type, self.shape, self.flags = c.u(1), c.u(1), c.var()
@@ -600,36 +620,34 @@ class Entry:
         self.xattr_chunk = c.take(32) if self.shape & 2 else None
         self.target = c.string() if self.type == 3 else b""
         self.device = c.var() if self.type in (5, 6) else 0
-        self.size, self.content_id, self.extents = 0, None, []
-        if self.type != 1:
-            return
-        self.size = c.var()
+        self.size = c.var() if self.type == 1 else 0
         self.content_id = c.take(16) if self.shape & 4 else None
-        count = c.u(1)
-        need(count <= 8 and (count == 1 or not self.shape & 8), "too many extents")
-        for _ in range(count):
+        self.extents = []
+        for _ in range(c.u(1) if self.type == 1 else 0):
             naming = c.u(1)
             need(naming <= 2 and (naming < 2 or named[0]), "an extent of an unknown naming")
             if naming == 0:
                 named[0] = c.take(32)
             self.extents.append((None if naming == 1 else named[0], c.var(), c.var()))
-        need(sum(e[2] for e in self.extents) == self.size, "extents do not add up to the size")
-        need(not self.shape & 8 or self.extents[0][:2] == (named[0], 0), "a tree in a hole")
+        need(len(self.extents) <= 8 and sum(e[2] for e in self.extents) == self.size,
+             "extents do not add up to the size")
+        need(not self.shape & 8 or len(self.extents) == 1 and self.extents[0][:2] == (named[0], 0),
+             "an extent tree has no root")
 
 
-# --- restoring: 5: ENTRIES, last paragraphs ----------------------------------
+# --- restoring: 5: ENTRIES, its end ------------------------------------------
 
 class Folder:
-    """An open folder, so that no symbolic link and no long path is in the way."""
+    """An open folder, reached step by step: no link and no long path is in the way."""
 
     def __init__(self, root, parts):
         self.fd = os.open(root, os.O_DIRECTORY)
         for part in parts:
+            above = self.fd
             try:
-                os.mkdir(part, dir_fd=self.fd)
+                os.mkdir(part, dir_fd=above)
             except FileExistsError:
                 pass
-            above = self.fd
             self.fd = os.open(part, os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
             os.close(above)
 
@@ -638,10 +656,17 @@ class Folder:
 
 
 class Restore:
-    def __init__(self, repo, root):
-        self.repo, self.root, self.links, self.failed = repo, root, {}, 0
+    def __init__(self, repo, snapshot, root):
+        self.repo, self.root, self.links, folders = repo, root, {}, []
+        os.umask(0o077)
         os.makedirs(root, exist_ok=True)
         need(not os.listdir(root), "the folder to restore into is not empty")
+        for path, entry in repo.entries(snapshot):
+            attempt(shown(path), self.make, path, entry)
+            if entry.type == 2:
+                folders.append((path, entry))
+        for path, entry in reversed(folders):
+            attempt(shown(path), self.metadata, path, entry)
 
     @functools.lru_cache(maxsize=2)
     def folder(self, path):
@@ -651,27 +676,10 @@ class Restore:
         parent, _, name = path.rpartition(b"/")
         return b"/proc/self/fd/%d/%s" % (self.folder(parent).fd, name)
 
-    def guard(self, what, path, *args):
-        try:
-            what(path, *args)
-        except (Bad, OSError) as why:
-            self.failed += 1
-            warn("%s: %s" % (shown(path), getattr(why, "strerror", why)))
-
-    def everything(self, snapshot):
-        folders = []
-        for path, entry in self.repo.entries(snapshot):
-            self.guard(self.one, path, entry)
-            if entry.type == 2:
-                folders.append((path, entry))
-        for path, entry in reversed(folders):
-            self.guard(self.metadata, path, entry)
-
-    def one(self, path, e):
+    def make(self, path, e):
         to = self.place(path)
         if e.link in self.links:
-            self.folder(self.links[e.link].rpartition(b"/")[0])
-            os.link(self.place(self.links[e.link]), self.place(path), follow_symlinks=False)
+            os.link(self.place(self.links[e.link]), to, follow_symlinks=False)
             return
         if e.type == 1:
             self.write(to, e)
@@ -680,11 +688,12 @@ class Restore:
         elif e.type == 3:
             os.symlink(e.target, to)
         else:
-            os.mknod(to, {4: stat.S_IFIFO, 5: stat.S_IFCHR, 6: stat.S_IFBLK}[e.type] | 0o600, e.device)
-        if e.type != 2:
-            self.metadata(path, e)
+            kind = {4: stat.S_IFIFO, 5: stat.S_IFCHR, 6: stat.S_IFBLK}[e.type]
+            os.mknod(to, kind | 0o600, e.device)
         if e.link:
             self.links[e.link] = path
+        if e.type != 2:
+            self.metadata(path, e)
 
     def write(self, to, e):
         with open(to, "xb") as f:
@@ -696,13 +705,11 @@ class Restore:
                         f.write(piece)
                 f.truncate(e.size)
             except Bad:
-                os.unlink(to)
+                os.unlink(to)  # no file with wrong bytes stays
                 raise
 
     def metadata(self, path, e):
-        to, mode = self.place(path), e.mode
-        attributes = self.repo.attributes(e)
-        owner = [e.uid, e.gid]
+        to, mode, owner = self.place(path), e.mode, [e.uid, e.gid]
         for i, (look_up, name) in enumerate(((pwd.getpwnam, e.user), (grp.getgrnam, e.group))):
             try:
                 owner[i] = look_up(os.fsdecode(name))[2]
@@ -712,18 +719,15 @@ class Restore:
             os.lchown(to, *owner)
         except OSError:
             mode &= 0o1777
-        problems = []
-        for mine in (True, False):
+        set_attribute = functools.partial(os.setxattr, to, follow_symlinks=False)
+        attributes = self.repo.attributes(e)
+        for before_mode in (True, False):
             for name, value in attributes:
-                if name.startswith(b"user.") == mine:
-                    try:
-                        os.setxattr(to, name, value, follow_symlinks=False)
-                    except OSError as why:
-                        problems.append("%s: %s" % (shown(name), why.strerror))
-            if mine and e.type != 3:
+                if name.startswith(b"user.") == before_mode:
+                    attempt(shown(path), set_attribute, name, value)
+            if before_mode and e.type != 3:
                 os.chmod(to, mode)
         os.utime(to, ns=(e.mtime, e.mtime), follow_symlinks=False)
-        need(not problems, ", ".join(problems))
 
 
 # --- commands ----------------------------------------------------------------
@@ -740,10 +744,10 @@ def do_list(repo, _):
 
 def do_ls(repo, args):
     for path, e in repo.entries(repo.choose(args.snapshot)):
-        kind = (0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR,
-                stat.S_IFBLK)[e.type]
-        print(stat.filemode(kind | e.mode), shown(e.user) or e.uid, shown(e.group) or e.gid,
-              e.size, moment(e.mtime // 10 ** 9), shown(path) + (" -> " + shown(e.target)) * (e.type == 3))
+        mode = stat.filemode(e.mode | {1: stat.S_IFREG, 2: stat.S_IFDIR, 3: stat.S_IFLNK,
+                                       4: stat.S_IFIFO, 5: stat.S_IFCHR, 6: stat.S_IFBLK}[e.type])
+        print(mode, shown(e.user) or e.uid, shown(e.group) or e.gid, e.size,
+              moment(e.mtime // 10 ** 9), shown(path), *["-> " + shown(e.target)] * (e.type == 3))
 
 
 def do_cat(repo, args):
@@ -754,50 +758,36 @@ def do_cat(repo, args):
 
 
 def do_restore(repo, args):
-    restore = Restore(repo, os.fsencode(args.dir))
-    restore.everything(repo.choose(args.snapshot))
-    return restore.failed
+    Restore(repo, repo.choose(args.snapshot), os.fsencode(args.dir))
 
 
 def do_verify(repo, _):
-    problems, seen = [], set()
-
-    def problem(name, why):
-        problems.append(name)
-        print("%s: %s" % (name, why))
-
-    def attempt(what, name, *args):
-        try:
-            what(*args)
-        except Bad as why:
-            problem(name, why)
+    seen, chunks = set(), 0
 
     def check_tree(record):
         for path, e in repo.entries(record):
-            repo.attributes(e)
-            if e.content_id or tuple(e.extents) not in seen:
-                attempt(lambda: all(p is not None for p in repo.content(e)), shown(path))
-                seen.add(tuple(e.extents))
+            attempt(shown(path), repo.attributes, e)
+            if (e.content_id, *e.extents) not in seen:
+                seen.add((e.content_id, *e.extents))
+                attempt(shown(path), lambda: [None for _ in repo.content(e)])
 
-    for letter, names in repo.target.names.items():
+    for letters, names in repo.target.names.items():
         for name in names:
-            if letter in "IWX":
-                attempt(repo.signed, name, name, *("maintenance", "host")[:1 + (letter == "I")])
-            else:
-                attempt(repo.target.get, name, name, repo.id)
-    repo.read_tails(problem)
-    chunks = 0
+            if letters in "WX":
+                attempt(name, repo.signed, name, "maintenance")
+            elif letters not in "IDGS":  # these are read below or were before
+                attempt(name, repo.target.get, name, repo.id)
+    repo.read_tails()
     for places in list(repo.table.values()):
         for pack, (entry, record) in places.items():
-            attempt(repo.open_chunk, repo.target.packs[pack], pack, entry, record)
+            attempt(repo.target.packs[pack], repo.open_chunk, pack, entry, record)
             chunks += 1
-    counted = [s for s in repo.snapshots(problem) if s[3] == "committed"]
+    counted = [s for s in repo.snapshots() if s[3] in ("committed", "revoked")]
     for _, snapshot, record, _ in counted:
-        attempt(check_tree, "snapshot " + snapshot, record)
-    print("%d objects, %d chunks, %d snapshots, %d problems; %d other names" % (
-        sum(map(len, repo.target.names.values())), chunks, len(counted), len(problems),
-        repo.target.ignored))
-    return len(problems)
+        attempt("snapshot " + snapshot, check_tree, record)
+    print("%d objects, %d chunks, %d snapshots, %d problems; %d other files" % (
+        sum(map(len, repo.target.names.values())), chunks, len(counted), len(PROBLEMS),
+        repo.target.others))
 
 
 def main():
@@ -816,11 +806,14 @@ def main():
             command.add_argument(operand)
     args = parser.parse_args()
     try:
-        repo = Repository(Target(args.repo), read_secret(args), not args.no_index, not args.no_conf)
-        return 1 if globals()["do_" + args.command](repo, args) else 0
+        secret = read_secret(args)
+        repo = Repository(Target(args.repo), secret, not args.no_index, not args.no_conf)
+        globals()["do_" + args.command](repo, args)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     except (Bad, OSError, KeyError) as why:
-        warn("decode.py: %s" % why)
-        return 1
+        problem("decode.py", why)
+    return 1 if PROBLEMS else 0
 
 
 if __name__ == "__main__":

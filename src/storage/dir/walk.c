@@ -6,6 +6,7 @@
 #include "walk.h"
 
 #include "base/cancel.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <dirent.h>
@@ -58,6 +59,17 @@ is_folder(int fd, const struct dirent *d)
     return fstatat(fd, d->d_name, &st, 0) == 0 && S_ISDIR(st.st_mode);
 }
 
+/* What a killed put left behind, a day ago or longer. */
+static bool
+is_stale(int fd, const char *name)
+{
+    struct stat st;
+
+    return strncmp(name, ".tmp-", 5) == 0
+           && fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)
+           && clock_now().s - st.st_mtim.tv_sec > 86400;
+}
+
 /* Whether keys at or below `path` (a folder ends with '/') are asked for. */
 static bool
 wanted(const struct walk *w, const char *path, size_t len)
@@ -106,6 +118,8 @@ read_names(const struct walk *w, const char *path, struct names *out, struct err
     for (struct dirent *d; (d = readdir(dir)) != NULL; errno = 0) {
         size_t len = path_len + strlen(d->d_name);
         memcpy(full + path_len, d->d_name, len - path_len + 1);
+        if (is_stale(fd, d->d_name))
+            (void)unlinkat(fd, d->d_name, 0);
         if (d->d_name[0] == '.')
             continue;
         if (!storage_key_valid(full)) {

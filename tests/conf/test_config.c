@@ -1,0 +1,316 @@
+#include "conf/config.h"
+#include "support/ground.h"
+
+#include <unistd.h>
+
+/* The example of the manual; every word of it must load. */
+static const char shop[] =
+    "repository: shop\n"
+    "key: { file: /etc/drtool/shop.key }     # 0600, made by init\n"
+    "state: /var/lib/drtool\n"
+    "targets:\n"
+    "  - { name: eu-west, url: \"s3://shop-dr-eu/drtool\", region: eu-west-1,"
+    " site: aws-eu, credentials: { profile: dr } }\n"
+    "  - { name: minio,   url: \"s3://backup\", endpoint: \"http://127.0.0.1:9000\","
+    " site: lab, credentials: { access-key: { env: K }, secret-key: { env: S } } }\n"
+    "  - { name: nas,     url: \"file:///mnt/nas/drtool\", site: office }\n"
+    "fleet: { quorum: 2 }\n"
+    "sources:\n"
+    "  - { name: uploads, files: { paths: [/srv/shop/uploads], exclude: [\"*.tmp\"] } }\n"
+    "  - { name: notes,   command: { argv: [/usr/bin/env], as: notes.txt } }\n";
+
+static int
+parse(const char *text, struct conf **out, struct err *e)
+{
+    return conf_parse("f.yaml", slice_str(text), out, e);
+}
+
+/* `base` with the first `from` in it replaced; a shorter way to one mistake. */
+static char *
+with(const char *base, const char *from, const char *to)
+{
+    const char *at = strstr(base, from);
+
+    assert_non_null(at);
+    return mem_printf("%.*s%s%s", (int)(at - base), base, to, at + strlen(from));
+}
+
+static void
+the_example_of_the_manual_loads(void **state)
+{
+    CLEANUP(conf_free_p) struct conf *c = NULL;
+    struct err e = { 0 };
+
+    (void)state;
+    succeeds(parse(shop, &c, &e), &e);
+    assert_string_equal(c->repository, "shop");
+    assert_string_equal(c->key.file, "/etc/drtool/shop.key");
+    assert_int_equal(c->target_count, 3);
+    assert_string_equal(c->targets[0].credentials.profile, "dr");
+    assert_int_equal(c->targets[1].credentials.access_key.from, SECRET_ENV);
+    assert_string_equal(c->targets[1].credentials.access_key.value, "K");
+    assert_int_equal(c->targets[1].style, STYLE_AUTO);
+    assert_int_equal(c->fleet.quorum, 2);
+    assert_true(c->fleet.distinct_sites);
+    assert_int_equal(c->source_count, 2);
+    assert_int_equal(c->sources[0].kind, SOURCE_FILES);
+    assert_string_equal(c->sources[0].files.paths[0], "/srv/shop/uploads");
+    assert_null(c->sources[0].files.paths[1]);
+    assert_string_equal(c->sources[0].files.exclude[0], "*.tmp");
+    assert_true(c->sources[0].files.match_inode);
+    assert_int_equal(c->sources[1].kind, SOURCE_COMMAND);
+    assert_string_equal(c->sources[1].command.as, "notes.txt");
+    assert_true(slice_equal(buf_slice(&c->text), slice_str(shop)));
+    assert_ptr_equal(conf_find_target(c, "nas"), &c->targets[2]);
+    assert_ptr_equal(conf_find_source(c, "notes"), &c->sources[1]);
+    assert_null(conf_find_source(c, "nas"));
+}
+
+static const char small[] = "repository: r\n"
+                            "targets:\n"
+                            "  - name: a\n"
+                            "    url: file:///a\n"
+                            "sources:\n"
+                            "  - name: s\n"
+                            "    files: { paths: [/srv] }\n";
+
+static void
+what_is_left_out_has_its_default(void **state)
+{
+    CLEANUP(conf_free_p) struct conf *c = NULL;
+    CLEANUP(conf_free_p) struct conf *more = NULL;
+    AUTOFREE char *command = with(small, "files: { paths: [/srv] }",
+                                  "allow-empty: true\n    command: { argv: [x] }");
+    struct err e = { 0 };
+
+    (void)state;
+    succeeds(parse(small, &c, &e), &e);
+    assert_null(c->key.file);
+    assert_int_equal(c->fleet.quorum, 0);
+    assert_false(c->fleet.distinct_sites);
+    assert_true(c->fleet.spool_max == 20ull << 30);
+    assert_int_equal(c->fleet.order, ORDER_LISTED);
+    assert_null(c->sources[0].files.exclude);
+    assert_false(c->sources[0].allow_empty);
+    assert_int_equal(c->state[0], '/');
+    succeeds(parse(command, &more, &e), &e);
+    assert_string_equal(more->sources[0].command.as, "stdout");
+    assert_int_equal(more->sources[0].command.min_bytes, 0);
+}
+
+static void
+every_key_reaches_its_field(void **state)
+{
+    static const char all[] =
+        "repository: r\n"
+        "key: { passphrase: { command: [pass, show, dr] } }\n"
+        "state: ~/state\n"
+        "targets:\n"
+        "  - { name: a, url: file://~/a }\n"
+        "  - { name: b, url: \"s3://b/p\", endpoint: \"https://h\", region: q,\n"
+        "      style: host,\n"
+        "      ca: /ca, credentials: { file: ~/cred, access-key: { file: /k },\n"
+        "      secret-key: { env: S }, session-token: { env: T } } }\n"
+        "fleet: { quorum: 1, distinct-sites: true, order: fastest, spool-max: 2GiB }\n"
+        "sources:\n"
+        "  - name: s\n"
+        "    files: { paths: [/x, /y], isolate: [\"*.pem\"], one-file-system: true,\n"
+        "             match: \"size,mtime\" }\n"
+        "  - name: t\n"
+        "    command: { argv: [dump, --all], min-size: 1KiB }\n";
+    CLEANUP(conf_free_p) struct conf *c = NULL;
+    struct err e = { 0 };
+
+    (void)state;
+    setenv("HOME", "/home/op", 1);
+    succeeds(parse(all, &c, &e), &e);
+    assert_string_equal(c->key.passphrase.argv[1], "show");
+    assert_null(c->key.passphrase.argv[3]);
+    assert_string_equal(c->state, "/home/op/state");
+    assert_string_equal(c->targets[0].url, "file:///home/op/a");
+    assert_int_equal(c->targets[1].style, STYLE_HOST);
+    assert_string_equal(c->targets[1].ca, "/ca");
+    assert_string_equal(c->targets[1].credentials.file, "/home/op/cred");
+    assert_int_equal(c->targets[1].credentials.access_key.from, SECRET_FILE);
+    assert_string_equal(c->targets[1].credentials.session_token.value, "T");
+    assert_true(c->fleet.distinct_sites);
+    assert_int_equal(c->fleet.order, ORDER_FASTEST);
+    assert_true(c->fleet.spool_max == 2ull << 30);
+    assert_string_equal(c->sources[0].files.paths[1], "/y");
+    assert_true(c->sources[0].files.one_file_system);
+    assert_false(c->sources[0].files.match_inode);
+    assert_string_equal(c->sources[1].command.argv[1], "--all");
+    assert_int_equal(c->sources[1].command.min_bytes, 1024);
+}
+
+/* Three copies in one room cannot stand on two sites. */
+static void
+sites_are_demanded_by_default_only_where_they_can_be_had(void **state)
+{
+    static const char three[] = "repository: r\ntargets:\n"
+                                "  - { name: a, url: file:///a, site: x }\n"
+                                "  - { name: b, url: file:///b, site: x }\n"
+                                "  - { name: c, url: file:///c, site: x }\n";
+    AUTOFREE char *two_sites = with(three, "///c, site: x", "///c, site: y");
+    AUTOFREE char *no_site = with(three, "///c, site: x", "///c");
+    AUTOFREE char *quorum_1 = mem_printf("%sfleet: { quorum: 1 }\n", two_sites);
+    AUTOFREE char *demanded = mem_printf("%sfleet: { distinct-sites: true }\n", three);
+    const struct {
+        const char *text;
+        bool distinct;
+    } cases[] = {
+        { three, false }, { two_sites, true }, { no_site, true }, { quorum_1, false }
+    };
+    struct conf *none = NULL;
+    struct err e = { 0 };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        CLEANUP(conf_free_p) struct conf *c = NULL;
+        succeeds(parse(cases[i].text, &c, &e), &e);
+        assert_int_equal(c->fleet.distinct_sites, cases[i].distinct);
+    }
+    fails(parse(demanded, &none, &e), &e, ERR_USAGE, "all targets are on one site");
+}
+
+struct mistake {
+    const char *from, *to, *words;
+};
+
+static const struct mistake mistakes[] = {
+    { "quorum: 2", "qourum: 2",
+      "f.yaml:8:10: unknown key \"qourum\"; did you mean \"quorum\"?" },
+    { "quorum: 2", "elephants: 2", "f.yaml:8:10: unknown key \"elephants\"" },
+    { "quorum: 2", "quorum: 4", "a quorum of 4 cannot be met: there are 3 targets" },
+    { "quorum: 2", "quorum: 0", "quorum must be at least 1" },
+    { "quorum: 2", "quorum: two", "quorum must be a whole number, not \"two\"" },
+    { "quorum: 2", "quorum: [2]", "quorum must be a number, not a list" },
+    { "quorum: 2", "quorum:", "f.yaml:8:10: quorum has no value" },
+    { "quorum: 2", "spool-max: 1MiB", "spool-max must be at least 256 MiB" },
+    { "quorum: 2", "spool-max: much", "spool-max must be a size such as 64MiB" },
+    { "quorum: 2", "order: fatsest", "did you mean \"fastest\"?" },
+    { "quorum: 2", "distinct-sites: yes", "must be true or false, not \"yes\"" },
+    { "repository: shop", "repository: my shop",
+      "f.yaml:1:13: repository must be 1 to 64" },
+    { "repository: shop", "repository: ../x", "repository must be 1 to 64" },
+    { "repository: shop", "# none", "the key \"repository\" is missing" },
+    { "file: /etc/drtool/shop.key", "file: shop.key",
+      "f.yaml:2:14: file must be an absolute path, not \"shop.key\"" },
+    { "file: /etc/drtool/shop.key", "file: /k, passphrase: { env: P }", "not both" },
+    { "file: /etc/drtool/shop.key", "passphrase: hunter2",
+      "never the secret itself: write { env: NAME }" },
+    { "file: /etc/drtool/shop.key", "passphrase: { envi: P }", "unknown key \"envi\"" },
+    { "{ env: K }", "AKIA123", "access-key must say where the secret is kept" },
+    { "{ env: K }", "{ env: K, file: /k }", "must say where the secret is kept" },
+    { ", secret-key: { env: S }", "", "access-key and secret-key go together" },
+    { "name: nas, ", "name: minio, ",
+      "f.yaml:7:13: there is another target named minio" },
+    { "name: notes", "name: uploads", "there is another source named uploads" },
+    { "file:///mnt/nas/drtool", "file://mnt/nas", "must be absolute" },
+    { "file:///mnt/nas/drtool", "/mnt/nas/drtool", "must begin with file:// or s3://" },
+    { "file:///mnt/nas/drtool", "gopher://x", "must begin with file:// or s3://" },
+    { "s3://backup", "s3:///x", "the bucket is missing" },
+    { "http://127.0.0.1:9000", "127.0.0.1:9000", "must begin with http:// or https://" },
+    { "site: office", "site: office, region: x", "region is for s3:// targets only" },
+    { "as: notes.txt", "as: a/b", "without /" },
+    { "paths: [/srv/shop/uploads]", "paths: /srv", "paths must be a list, as in [/srv]" },
+    { "paths: [/srv/shop/uploads]", "paths: []", "paths must not be empty" },
+    { "paths: [/srv/shop/uploads]", "paths: [srv]", "must be an absolute path" },
+    { "paths: [/srv/shop/uploads]", "paths: [~/srv]", "must be an absolute path" },
+    { "paths: [/srv/shop/uploads], ", "", "the key \"paths\" is missing in files" },
+    { "argv: [/usr/bin/env], as: notes.txt }", "argv: [x] }, files: { paths: [/x] }",
+      "exactly one of files and command" },
+    { "command: { argv: [/usr/bin/env], as: notes.txt }", "allow-empty: true",
+      "exactly one of files and command" },
+    { "fleet: { quorum: 2 }", "fleet: 2", "fleet must be a map" },
+    { "fleet: { quorum: 2 }", "targetss: []", "did you mean \"targets\"?" },
+};
+
+static void
+each_mistake_gets_one_clear_sentence_with_its_place(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(mistakes); i++) {
+        AUTOFREE char *text = with(shop, mistakes[i].from, mistakes[i].to);
+        struct conf *c = NULL;
+        struct err e = { 0 };
+        assert_int_equal(parse(text, &c, &e), -1);
+        if (e.kind != ERR_USAGE || !strstr(err_text(&e), mistakes[i].words)
+            || strncmp(err_text(&e), "f.yaml:", 7) != 0)
+            fail_msg("\"%s\" is not in: %s", mistakes[i].words, err_text(&e));
+    }
+}
+
+static void
+no_target_and_no_file_are_told(void **state)
+{
+    struct conf *c = NULL;
+    struct err e = { 0 };
+
+    (void)state;
+    fails(parse("repository: r\ntargets: []\n", &c, &e), &e, ERR_USAGE,
+          "at least one target");
+    fails(parse("repository: r\ntargets: { name: a }\n", &c, &e), &e, ERR_USAGE,
+          "must be a list");
+    fails(parse("just words\n", &c, &e), &e, ERR_USAGE, "must be a map");
+    fails(conf_load("/no/such.yaml", &c, &e), &e, ERR_USAGE, "/no/such.yaml");
+    fails(conf_load("/tmp", &c, &e), &e, ERR_USAGE, "/tmp");
+}
+
+static void
+without_a_name_the_file_is_found_by_its_place(void **state)
+{
+    SCRATCH(d);
+    AUTOFREE char *dir = fs_join(d.path, ".config/drtool");
+    struct conf *c = NULL;
+    struct err e = { 0 };
+
+    (void)state;
+    unsetenv("DRTOOL_CONFIG");
+    unsetenv("XDG_CONFIG_HOME");
+    setenv("HOME", d.path, 1);
+    if (access("/etc/drtool/drtool.yaml", F_OK) < 0)
+        fails(conf_load(NULL, &c, &e), &e, ERR_USAGE, "no configuration");
+    succeeds(fs_mkdirs(dir, 0700, &e), &e);
+    AUTOFREE char *own = scratch_file(&d, ".config/drtool/drtool.yaml", small);
+    succeeds(conf_load(NULL, &c, &e), &e);
+    assert_string_equal(c->path, own);
+    conf_free(c);
+    c = NULL;
+    AUTOFREE char *named = scratch_file(&d, "named.yaml", small);
+    setenv("DRTOOL_CONFIG", named, 1);
+    succeeds(conf_load(NULL, &c, &e), &e);
+    assert_string_equal(c->path, named);
+    conf_free(c);
+    unsetenv("DRTOOL_CONFIG");
+}
+
+/* What is damaged anywhere must end in a sentence, not in a crash or a leak. */
+static void
+a_configuration_cut_anywhere_does_no_harm(void **state)
+{
+    (void)state;
+    for (size_t len = 0; len < sizeof shop; len++) {
+        struct conf *c = NULL;
+        struct err e = { 0 };
+        if (conf_parse("f", slice_of(shop, len), &c, &e) < 0)
+            assert_int_equal(e.kind, ERR_USAGE);
+        conf_free(c);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_example_of_the_manual_loads),
+        cmocka_unit_test(what_is_left_out_has_its_default),
+        cmocka_unit_test(every_key_reaches_its_field),
+        cmocka_unit_test(sites_are_demanded_by_default_only_where_they_can_be_had),
+        cmocka_unit_test(each_mistake_gets_one_clear_sentence_with_its_place),
+        cmocka_unit_test(no_target_and_no_file_are_told),
+        cmocka_unit_test(without_a_name_the_file_is_found_by_its_place),
+        cmocka_unit_test(a_configuration_cut_anywhere_does_no_harm),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

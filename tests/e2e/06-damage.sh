@@ -1,0 +1,262 @@
+#!/bin/bash
+# Each stored object of a small repository is damaged in turn. On one of three
+# targets: the restore is exact and says so, and verify --heal mends it. On all
+# of them: a sensible status, the damaged files named, no wrong byte under a
+# final name. In turn one kind of damage for each object; all four with
+# DRTOOL_LONG.
+# shellcheck source=tests/e2e/lib.sh disable=SC2317 # try calls the functions
+. "$(dirname "$0")/lib.sh"
+
+SEED=${SEED:-$$}
+RANDOM=$SEED
+S=$W/src
+KINDS=(flip cut delete swap)
+use damage
+
+# Four snapshots of two sources: some 40 objects.
+prepare() {
+    local i
+    mkdir "$S" "$W/other"
+    random_tree "$S" 40 60000
+    head -c 3000000 /dev/urandom >"$S/big"
+    head -c 400000 /dev/urandom >"$W/other/file"
+    new_conf damage 3
+    source_files tree "$S"
+    source_files other "$W/other"
+    dr 0 init --yes-saved
+    for i in 1 2 3 4; do
+        head -c 300000 /dev/urandom >"$S/new-$i"
+        dr 0 backup
+    done
+    (cd "$R/t1" && find . -type f | sed 's|^\./||' | sort) >"$W/objects"
+    [ "$(wc -l <"$W/objects")" -ge 35 ] || fail "only $(wc -l <"$W/objects") objects"
+    cp -a "$R" "$W/whole"
+}
+
+# harm KIND FILE: SWAP is the object that it is exchanged with.
+harm() {
+    local size
+    size=$(stat -c %s "$2")
+    case $1 in
+    flip)
+        /usr/bin/python3 - "$2" $((AT % size)) <<'PY'
+import sys
+with open(sys.argv[1], "r+b") as f:
+    f.seek(int(sys.argv[2]))
+    c = f.read(1)[0] ^ 0x10
+    f.seek(int(sys.argv[2]))
+    f.write(bytes([c]))
+PY
+        ;;
+    cut) truncate -s $((AT % size)) "$2" ;;
+    delete) rm "$2" ;;
+    swap)
+        cp "$2" "$W/swap"
+        cp "$SWAP" "$2"
+        cp "$W/swap" "$SWAP"
+        ;;
+    esac
+}
+
+# choose OBJECT: where to damage it, and with what it is swapped: something else
+# of its own kind if there is, since that is harder to notice.
+choose() {
+    AT=$((RANDOM * 32768 + RANDOM))
+    OTHER=$(grep -vxF "$1" "$W/objects" | grep "^${1%%/*}/" | shuf -n 1 --random-source=<(yes "$AT"))
+    [ -n "$OTHER" ] || OTHER=$(grep -vxF "$1" "$W/objects" | shuf -n 1 --random-source=<(yes "$AT"))
+}
+
+reset() {
+    rm -rf "$R"
+    cp -a "$W/whole" "$R"
+}
+
+# on TARGET OBJECT: the file of that object. The name of a record of t1 is another
+# one elsewhere, but for its host and number.
+on() {
+    if [[ $2 == done/* && ! -e $R/$1/$2 ]]; then
+        echo "$R/$1/${2%-*}"-*
+    else
+        echo "$R/$1/$2"
+    fi
+}
+
+sensible() {
+    [ "$got" -lt 124 ] || fail "$1: drtool ended with $got: $(head -c 300 "$ERR")"
+}
+
+# Exact, whether this host remembers the repository or has nothing but the key.
+exact_restores() {
+    local memory
+    for memory in yes no; do
+        [ "$memory" = yes ] || rm -rf "$R/state"
+        rm -rf "$W/back"
+        dr_any restore tree --to "$W/back"
+        [ "$got" -eq 0 ] || fail "restore (memory: $memory) ended with $got, not 0: $(head -c 600 "$ERR")"
+        same "$S" "$W/back$S"
+    done
+}
+
+one_target() {
+    local object=$1 kind=$2
+    reset
+    SWAP=$R/t1/$OTHER
+    harm "$kind" "$R/t1/$object"
+    exact_restores
+    if [[ $object == pack/* && $kind =~ delete|swap ]] && needed "$object"; then
+        says 'target t1 .*(wrong bytes|no or wrong)'
+    fi
+    reset
+    SWAP=$R/t1/$OTHER
+    harm "$kind" "$R/t1/$object"
+    dr_any verify --level 3
+    sensible "verify"
+    [ "$got" -ne 0 ] || fail "verify --level 3 found nothing"
+    dr 0 verify --level 3 --heal
+    dr 0 verify --level 3
+    # byte for byte, but for keys/ and drt.repo of each target
+    [[ $object != pack/* ]] || cmp -s "$W/whole/t1/$object" "$R/t1/$object" \
+        || fail "the pack was not put back"
+}
+
+# Is the pack read for the newest snapshot of tree? Without it nothing is left.
+needed() {
+    grep -qxF "$1" "$W/needed"
+}
+
+# The files that a restore needs each pack for: found by taking it away.
+find_needed() {
+    local object
+    : >"$W/needed"
+    while read -r object; do
+        [[ $object == pack/* ]] || continue
+        reset
+        rm -rf "$R"/t[123]/"$object" "$R/state"
+        rm -rf "$W/back"
+        dr_any restore tree --to "$W/back"
+        sensible "restore without $object"
+        [ "$got" -eq 0 ] || echo "$object" >>"$W/needed"
+    done <"$W/objects"
+    [ "$(wc -l <"$W/needed")" -ge 3 ] || fail "only $(wc -l <"$W/needed") packs are needed"
+}
+
+# What is missing from the copy must have been named in $OUT (JSON).
+all_named() {
+    local name
+    while IFS= read -r name; do
+        [ -e "$W/back$S/$name" ] || grep -qF "\"${S#/}/$name\"" "$OUT" \
+            || fail "$name is missing and was not named: $(head -c 400 "$ERR")"
+    done < <(cd "$S" && find . -type f -printf '%P\n')
+}
+
+# Exact, since the object was not needed; or an older snapshot was the newest that
+# can be believed, and it was said which is not.
+whole_or_warned() {
+    local diff
+    diff=$(rsync -aHAX --checksum --dry-run --itemize-changes --delete "$S/" "$W/back$S/" 2>&1)
+    [ -z "$diff" ] && return
+    [[ $1 == @(done|snap)/* ]] || fail "status 0, but: $(head -n 5 <<<"$diff")"
+    grep -qE "$(basename "${1%-*}")|rolled back" "$ERR" \
+        || fail "an older snapshot was restored without a word: $(head -c 300 "$ERR")"
+}
+
+all_targets() {
+    local object=$1 kind=$2 t memory
+    for memory in yes no; do
+        reset
+        for t in t1 t2 t3; do
+            SWAP=$(on "$t" "$OTHER")
+            harm "$kind" "$(on "$t" "$object")"
+        done
+        [ "$memory" = yes ] || rm -rf "$R/state"
+        rm -rf "$W/back"
+        dr_any --json restore tree --to "$W/back"
+        right_so_far "$S" "$W/back$S"
+        case $got in
+        0) whole_or_warned "$object" ;;
+        3) fail "damage was taken for files that could not be set" ;;
+        6)
+            json 'd["exit"]' >/dev/null
+            [ ! -d "$W/back$S" ] || all_named
+            ;;
+        # nothing to restore is left, forged or older than what was seen
+        1 | 8 | 11) [ "$(find "$W/back" -type f 2>/dev/null | wc -l)" -eq 0 ] \
+            || fail "ended with $got although files were restored" ;;
+        7) [[ $object == keys/* ]] || fail "credentials are blamed: $(head -c 400 "$ERR")" ;;
+        *) fail "restore (memory: $memory) ended with $got: $(head -c 400 "$ERR")" ;;
+        esac
+        [[ $object != pack/* || $kind != delete || $memory = yes ]] || [ "$got" -eq 6 ] \
+            || ! needed "$object" || fail "a missing pack: ended with $got, not 6: $(head -c 400 "$ERR")"
+        # what is there can still be backed up, or a clear sentence says why not
+        dr_any backup tree
+        sensible backup
+        dr_any verify --level 3
+        sensible verify
+    done
+}
+
+# each FUNCTION: for all objects, with one kind of damage or with all.
+each() {
+    local object i=$((RANDOM % 4)) kind bad=0 n=0
+    while read -r object; do
+        choose "$object"
+        for kind in "${KINDS[@]}"; do
+            n=$((n + 1))
+            if [ -z "$LONG" ] && [ "$kind" != "${KINDS[i % 4]}" ]; then
+                continue
+            fi
+            CASE="$kind of $object at $AT, or with $OTHER, $1 (SEED=$SEED)"
+            ("$@" "$object" "$kind") || bad=$((bad + 1))
+        done
+        i=$((i + 1))
+    done <"$W/objects"
+    [ "$bad" -eq 0 ] || exit 99
+    [ "$n" -gt 100 ] || fail "only $n damages"
+}
+
+# The same pack flipped at a different place on every target: between them they
+# have every byte, so nothing is lost.
+different_places() {
+    local object t i=0
+    object=$(grep ^pack/ "$W/objects" | while read -r o; do
+        echo "$(stat -c %s "$W/whole/t1/$o") $o"
+    done | sort -n | tail -n 1 | cut -d ' ' -f 2)
+    reset
+    for t in t1 t2 t3; do
+        AT=$((500000 + 700000 * i))
+        i=$((i + 1))
+        harm flip "$R/$t/$object"
+    done
+    exact_restores
+}
+
+# Targets t1 and t2 are damaged everywhere, t3 is whole.
+two_of_three() {
+    local object
+    reset
+    while read -r object; do
+        AT=$((RANDOM * 32768 + RANDOM))
+        harm flip "$R/t1/$object"
+        harm cut "$(on t2 "$object")"
+    done <"$W/objects"
+    exact_restores
+    reset
+    while read -r object; do
+        [[ $object == pack/* || $object == snap/* ]] || continue
+        AT=$((RANDOM * 32768 + RANDOM))
+        harm flip "$R/t1/$object"
+        harm cut "$R/t2/$object"
+    done <"$W/objects"
+    dr 0 verify --level 3 --heal
+    dr 0 verify --level 3
+    mv "$R/t3" "$R/away"
+    back tree "$S"
+}
+
+try "a repository of some 40 objects" prepare || finish
+try "the packs that a restore needs" find_needed
+try "each object damaged on one target" each one_target
+try "each object damaged on all targets" each all_targets
+try "one pack damaged at other places on each target" different_places
+try "two of three targets damaged everywhere" two_of_three
+finish
