@@ -95,7 +95,6 @@ kind_of_errno(int cause)
         return ERR_NOT_FOUND;
     case EACCES:
     case EPERM:
-    case EROFS:
         return ERR_DENIED;
     case ENOSPC:
     case EDQUOT:

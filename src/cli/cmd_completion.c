@@ -1,10 +1,14 @@
+#include "base/text.h"
 #include "cli/app.h"
 #include "cli/commands.h"
 #include "cli/complete.h"
 #include "cli/man.h"
+#include "cli/open.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static enum status
 print_script(struct app *app, struct err *e)
@@ -62,7 +66,39 @@ offer_configured(struct app *app, bool targets)
         puts(app->conf->sources[i].name);
 }
 
-/* A source's name is a snapshot too: its newest. */
+#define SNAPSHOTS_WAIT_S 5 /* who types does not wait for a target that is away */
+
+static void
+give_up(int signal_number)
+{
+    (void)signal_number;
+    _exit(0); /* what was offered before is out already */
+}
+
+/* A source's name is a snapshot too: its newest. Then the ids of all. */
+static void
+offer_snapshots(struct app *app)
+{
+    CLEANUP(repo_close_p) struct repo *r = NULL;
+    CLEANUP(snapshot_list_release) struct snapshot_list l = { 0 };
+    struct err ignored = { 0 };
+    char hex[65];
+
+    offer_configured(app, false);
+    fflush(stdout);
+    if (!app->conf || !freopen("/dev/null", "w", stderr)) /* no warnings either */
+        return;
+    signal(SIGALRM, give_up);
+    alarm(SNAPSHOTS_WAIT_S);
+    if (open_for_reading(app, &r, &ignored) == 0 && repo_snapshots(r, &l, &ignored) == 0)
+        for (size_t i = 0; i < l.count; i++)
+            if (l.rows[i].loaded && snapshot_committed(&l.rows[i])) {
+                text_hex(hex, l.rows[i].info.id, 6);
+                puts(hex);
+            }
+    fflush(stdout);
+}
+
 static enum status
 offer(struct app *app, struct err *e)
 {
@@ -75,9 +111,10 @@ offer(struct app *app, struct err *e)
         puts("bash\nzsh\nfish");
     } else if (strcmp(kind, complete_word(COMPLETE_TARGET)) == 0) {
         offer_configured(app, true);
-    } else if (strcmp(kind, complete_word(COMPLETE_SOURCE)) == 0
-               || strcmp(kind, complete_word(COMPLETE_SNAPSHOT)) == 0) {
+    } else if (strcmp(kind, complete_word(COMPLETE_SOURCE)) == 0) {
         offer_configured(app, false);
+    } else if (strcmp(kind, complete_word(COMPLETE_SNAPSHOT)) == 0) {
+        offer_snapshots(app);
     }
     return STATUS_OK;
 }

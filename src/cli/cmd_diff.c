@@ -42,7 +42,8 @@ tell(void *arg, const struct entry *a, const struct entry *b, unsigned what,
                 json_add_text(list, changes[i].name);
         return 0;
     }
-    printf("%c /%s", sign, text_of_name(any->path));
+    printf("%c /", sign);
+    name_print(any->path, stdout);
     for (size_t i = 0; i < COUNT_OF(changes); i++)
         if (what & changes[i].bit) {
             printf("%s%s", between, changes[i].name);

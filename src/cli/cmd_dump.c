@@ -1,9 +1,11 @@
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/open.h"
 #include "engine/tree.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,26 +16,48 @@ struct options {
     const char *output;
 };
 
+/* What is dumped. */
+struct wanted {
+    struct repo *repo;
+    const struct snapshot *snapshot;
+    struct slice path;
+    bool content; /* the path ended in a slash: what is in the folder */
+};
+
 static int
-dump(struct repo *r, const struct snapshot *s, struct slice path, enum format format,
-     int fd, struct err *e)
+dump(const struct wanted *w, const struct options *o, int fd, struct err *e)
 {
-    return format == FORMAT_TAR ? tree_dump_tar(r, s, path, fd, e)
-                                : tree_dump(r, s, path, fd, e);
+    if (o->format == FORMAT_TAR)
+        return tree_dump_tar(w->repo, w->snapshot, w->path, w->content, fd, e);
+    return tree_dump(w->repo, w->snapshot, w->path, o->output != NULL, fd, e);
 }
 
 /* A file appears whole or not at all. */
 static int
-dump_to_file(struct repo *r, const struct snapshot *s, struct slice path,
-             const struct options *o, struct err *e)
+dump_to_file(const struct wanted *w, const struct options *o, struct err *e)
 {
     CLEANUP(tmpfile_abort) struct tmpfile t = TMPFILE_NONE;
 
-    if (tmpfile_open(&t, o->output, 0600, e) < 0
-        || dump(r, s, path, (enum format)o->format, t.fd, e) < 0
+    if (tmpfile_open(&t, o->output, 0600, e) < 0 || dump(w, o, t.fd, e) < 0
         || tmpfile_commit(&t, e) < 0)
         return err_in(e, "writing %s", o->output);
     return 0;
+}
+
+static int
+check_line(const struct app *app, struct wanted *w, struct err *e)
+{
+    const struct options *o = app->options;
+    const char *path = app->arg_count > 1 ? app->args[1] : "/";
+
+    if (app->arg_count == 1 && o->format == FORMAT_RAW)
+        return err_set(e, ERR_USAGE, 0, "which file? give its path, or --format tar");
+    if (o->format == FORMAT_TAR && !o->output && isatty(STDOUT_FILENO))
+        return err_set(e, ERR_USAGE, 0,
+                       "an archive is not for a terminal; give --output FILE or send "
+                       "it on");
+    w->content = path[0] && path[strlen(path) - 1] == '/';
+    return tree_path(path, &w->path, e);
 }
 
 static enum status
@@ -43,24 +67,21 @@ run(struct app *app, struct err *e)
     CLEANUP(repo_close_p) struct repo *r = NULL;
     CLEANUP(snapshot_list_release) struct snapshot_list l = { 0 };
     struct snapshot_row *row = NULL;
-    struct slice path = { 0 };
+    struct wanted w = { 0 };
 
-    if (app->arg_count < 1 || app->arg_count > 2
-        || (app->arg_count == 1 && o->format == FORMAT_RAW))
-        err_set(e, ERR_USAGE, 0, "give a snapshot and a path");
-    else if (o->format == FORMAT_TAR && !o->output && isatty(STDOUT_FILENO))
-        err_set(e, ERR_USAGE, 0,
-                "an archive is not for a terminal; give --output FILE "
-                "or send it on");
-    if (e->kind != ERR_NONE
-        || (app->arg_count == 2 && tree_path(app->args[1], &path, e) < 0)
-        || open_for_reading(app, &r, e) < 0
+    if (check_line(app, &w, e) < 0 || open_for_reading(app, &r, e) < 0
         || open_snapshot(r, app->args[0], &l, &row, e) < 0)
         return app_fail(e);
-    int rc = o->output
-               ? dump_to_file(r, &row->info, path, o, e)
-               : dump(r, &row->info, path, (enum format)o->format, STDOUT_FILENO, e);
-    return rc < 0 ? app_fail(e) : STATUS_OK;
+    if (!snapshot_committed(row))
+        log_warn("snapshot %.12s is not complete on any target", row->key + 33);
+    w.repo = r;
+    w.snapshot = &row->info;
+    if ((o->output ? dump_to_file(&w, o, e) : dump(&w, o, STDOUT_FILENO, e)) == 0)
+        return STATUS_OK;
+    if (e->cause != EPIPE || o->output)
+        return app_fail(e);
+    *e = (struct err){ 0 }; /* the reader has seen enough, and knows it */
+    return STATUS_FAILED;
 }
 
 #define AT(field) offsetof(struct options, field)
@@ -77,7 +98,9 @@ static const char *const examples[] = {
     "drtool dump notes /notes.txt",
     "Print one file of the newest snapshot.",
     "drtool dump --format tar uploads /srv/shop/uploads --output uploads.tar",
-    "Write a folder as a tar archive.",
+    "Write a folder as a tar archive, under its whole path.",
+    "drtool dump --format tar uploads /srv/shop/uploads/ | tar -xf - -C /mnt/new",
+    "Put the content of a folder somewhere else.",
     NULL,
 };
 

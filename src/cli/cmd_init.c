@@ -25,15 +25,17 @@ prove_saved(const char *code, struct err *e)
     fprintf(stderr, "\nWrite the recovery code down, away from this machine.\n"
                     "Then type its sixth group: ");
     if (!fgets(line, sizeof line, stdin))
-        return err_set(e, ERR_USAGE, 0,
-                       "the recovery code was not confirmed; the "
-                       "repository is made, and `drtool key add --recovery-code` makes "
-                       "another code");
+        return err_set(
+            e, ERR_USAGE, 0,
+            "the recovery code was not confirmed; the "
+            "repository is made, and `drtool key add --role admin --recovery-code` makes "
+            "another code");
     line[strcspn(line, "\r\n")] = 0;
     if (strcasecmp(line, want) != 0)
-        return err_set(e, ERR_USAGE, 0,
-                       "that is not the sixth group; the repository is "
-                       "made, and `drtool key add --recovery-code` makes another code");
+        return err_set(
+            e, ERR_USAGE, 0,
+            "that is not the sixth group; the repository is "
+            "made, and `drtool key add --role admin --recovery-code` makes another code");
     return 0;
 }
 

@@ -6,6 +6,8 @@
 #include "cli/output.h"
 #include "conf/secret.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -60,21 +62,56 @@ run_list(struct app *app, struct err *e)
     return STATUS_OK;
 }
 
-/* A new key file, never in place of another. */
+/* A new file for `path`, on the disk; one that exists is left alone. */
+static int
+write_new(const char *path, struct slice text, struct err *e)
+{
+    AUTOCLOSE int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    if (fd < 0 && errno == EEXIST)
+        return err_set(e, ERR_EXISTS, 0, "%s exists already", path);
+    if (fd < 0)
+        return err_sys(e, errno, "making %s", path);
+    if (fs_write_all(fd, text, e) < 0) {
+        unlink(path);
+        return err_in(e, "writing %s", path);
+    }
+    if (fsync(fd) < 0) {
+        err_sys(e, errno, "writing %s", path);
+        unlink(path);
+        return -1;
+    }
+    return fs_sync_parent(path, e);
+}
+
 static int
 make_key_file(const char *path, uint8_t secret[KEY_FILE_SECRET], struct err *e)
 {
     struct buf text = BUF(256);
 
-    if (access(path, F_OK) == 0)
-        return err_set(e, ERR_EXISTS, 0, "%s exists already", path);
     buf_room(&text, 256);
     random_bytes(NULL, secret, KEY_FILE_SECRET);
     key_file_text(secret, &text);
-    int rc = fs_replace(path, buf_slice(&text), 0600, e);
+    int rc = write_new(path, buf_slice(&text), e);
     crypto_wipe(text.ptr, text.cap);
     buf_release(&text);
     return rc;
+}
+
+static int
+check_passphrase(struct buf *text, struct err *e)
+{
+    uint8_t secret[CODE_SECRET];
+    struct err no_code = { 0 };
+
+    if (text->len < 8)
+        return err_set(e, ERR_USAGE, 0, "a passphrase needs at least 8 bytes");
+    bool is_code = code_parse(buf_cstr(text), secret, &no_code) == 0;
+    crypto_wipe(secret, sizeof secret);
+    return is_code ? err_set(e, ERR_USAGE, 0,
+                             "a recovery code is no passphrase: it would be taken for "
+                             "the code when it is used")
+                   : 0;
 }
 
 static int
@@ -86,14 +123,14 @@ add_with_passphrase(struct repo *r, const struct add_options *o, enum role role,
     struct conf_secret ref = { .from = o->passphrase_file ? SECRET_FILE : SECRET_ENV,
                                .value = value };
     struct buf text = BUF(SECRET_MAX + 1);
-    int rc = secret_resolve(&ref, &text, e);
 
-    if (rc == 0 && text.len < 8)
-        rc = err_set(e, ERR_USAGE, 0, "a passphrase needs at least 8 bytes");
+    buf_room(&text, SECRET_MAX + 1); /* at once, so that growing leaves no copy behind */
+    int rc = secret_resolve(&ref, &text, e);
+    if (rc == 0)
+        rc = check_passphrase(&text, e);
     if (rc == 0)
         rc = repo_slot_add(r, role, SLOT_PASSPHRASE, buf_slice(&text), key, e);
-    if (text.ptr)
-        crypto_wipe(text.ptr, text.cap);
+    crypto_wipe(text.ptr, text.cap);
     buf_release(&text);
     return rc;
 }
@@ -103,7 +140,7 @@ add(struct app *app, struct repo *r, const struct add_options *o, enum role role
     char key[22], struct err *e)
 {
     uint8_t secret[KEY_FILE_SECRET];
-    char code[CODE_TEXT_LEN + 1];
+    char code[CODE_TEXT_LEN + 1] = "";
     int rc;
 
     if (o->passphrase_file || o->passphrase_env)
@@ -127,6 +164,7 @@ add(struct app *app, struct repo *r, const struct add_options *o, enum role role
         }
     }
     crypto_wipe(secret, sizeof secret);
+    crypto_wipe(code, sizeof code);
     return rc;
 }
 

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 
 struct options {
     bool recursive, names;
@@ -42,9 +43,22 @@ static void
 owner_text(char out[OWNER_LEN], struct slice name, uint32_t id)
 {
     if (name.len)
-        snprintf(out, OWNER_LEN, "%.*s", (int)name.len, (const char *)name.ptr);
+        snprintf(out, OWNER_LEN, "%s", text_of_name(name));
     else
         snprintf(out, OWNER_LEN, "%u", id);
+}
+
+#define SIZE_LEN 24
+
+/* Bytes of a file, "major, minor" of a device. */
+static const char *
+size_text(const struct entry *en, char out[SIZE_LEN])
+{
+    if (en->type == ENTRY_CHAR || en->type == ENTRY_BLOCK)
+        snprintf(out, SIZE_LEN, "%u, %u", major(en->rdev), minor(en->rdev));
+    else
+        snprintf(out, SIZE_LEN, "%llu", (unsigned long long)en->size);
+    return out;
 }
 
 static const char *
@@ -71,6 +85,12 @@ tell_json(struct listing *l, const struct entry *en)
     json_put_time(o, "mtime", en->mtime_s, (int32_t)en->mtime_ns);
     if (en->type == ENTRY_LINK)
         json_put_name(o, "target", en->target);
+    if (en->type == ENTRY_CHAR || en->type == ENTRY_BLOCK) {
+        json_put_int(o, "major", major(en->rdev));
+        json_put_int(o, "minor", minor(en->rdev));
+    }
+    if (en->flags & ENTRY_CHANGED)
+        json_put_bool(o, "changed_while_read", true);
 }
 
 static int
@@ -78,23 +98,26 @@ tell(void *arg, const struct entry *en, struct err *e)
 {
     struct listing *l = arg;
     const struct options *o = l->app->options;
-    char mode[11], user[OWNER_LEN], group[OWNER_LEN];
+    char mode[11], user[OWNER_LEN], group[OWNER_LEN], size[SIZE_LEN];
 
     (void)e;
     if (l->app->json) {
         tell_json(l, en);
         return 0;
     }
-    if (o->names) {
-        printf("/%s\n", text_of_name(en->path));
-        return 0;
+    if (!o->names) {
+        owner_text(user, en->user, en->uid);
+        owner_text(group, en->group, en->gid);
+        printf("%s %-8s %-8s %12s %s ", mode_text(en, mode), user, group,
+               size_text(en, size), text_of_time(en->mtime_s));
     }
-    owner_text(user, en->user, en->uid);
-    owner_text(group, en->group, en->gid);
-    printf("%s %-8s %-8s %12llu %s /%s%s%s\n", mode_text(en, mode), user, group,
-           (unsigned long long)en->size, text_of_time(en->mtime_s),
-           text_of_name(en->path), en->type == ENTRY_LINK ? " -> " : "",
-           en->type == ENTRY_LINK ? text_of_name(en->target) : "");
+    putchar('/');
+    name_print(en->path, stdout);
+    if (!o->names && en->type == ENTRY_LINK) {
+        fputs(" -> ", stdout);
+        name_print(en->target, stdout);
+    }
+    putchar('\n');
     return 0;
 }
 

@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/open.h"
@@ -20,78 +21,154 @@ count_commit(void *arg, struct slice name, struct slice packs, struct err *e)
 }
 
 static int
+tell_target(struct app *app, struct repo *r, const struct target *x, struct table *t,
+            json_t *o, struct err *e)
+{
+    uint64_t rows = 0, bytes = 0;
+    unsigned commits = 0;
+    char queued[24], waiting[16];
+    bool up = x->state == TARGET_UP;
+
+    if (state_queue_sum(repo_state(r), x->name, &rows, &bytes, e) < 0
+        || state_commit_list(repo_state(r), x->name, count_commit, &commits, e) < 0)
+        return -1;
+    json_put_text(o, "name", x->name);
+    json_put_text(o, "site", x->site);
+    json_put_text(o, "url", storage_url(x->store));
+    json_put_text(o, "state", target_state_name(x->state));
+    json_put_text(o, "error", up ? NULL : err_text(&x->why));
+    json_put_int(o, "queued_objects", (int64_t)rows);
+    json_put_int(o, "queued_bytes", (int64_t)bytes);
+    json_put_int(o, "uncommitted_snapshots", commits);
+    snprintf(queued, sizeof queued, "%llu", (unsigned long long)rows);
+    snprintf(waiting, sizeof waiting, "%u", commits);
+    TABLE_ROW(t, x->name, x->site, target_state_name(x->state), queued,
+              text_of_size(bytes), waiting, storage_url(x->store));
+    if (!up || rows > 0 || commits > 0)
+        app_note(app, STATUS_DEGRADED);
+    return 0;
+}
+
+static int
 tell_targets(struct app *app, struct repo *r, struct err *e)
 {
     static const char *const heads[] = { "TARGET", "SITE",         "STATE", ">QUEUED",
-                                         ">BYTES", ">UNCOMMITTED", "ERROR", NULL };
+                                         ">BYTES", ">UNCOMMITTED", "URL",   NULL };
     CLEANUP(table_free_p) struct table *t = table_new(heads);
     json_t *all = json_put_array(app->result, "targets");
+    struct fleet *f = repo_fleet(r);
 
-    for (size_t i = 0; i < fleet_count(repo_fleet(r)); i++) {
-        const struct target *x = fleet_target(repo_fleet(r), i);
-        uint64_t rows = 0, bytes = 0;
-        unsigned commits = 0;
-        char queued[24], waiting[16];
-        bool up = x->state == TARGET_UP;
-        if (state_queue_sum(repo_state(r), x->name, &rows, &bytes, e) < 0
-            || state_commit_list(repo_state(r), x->name, count_commit, &commits, e) < 0)
+    for (size_t i = 0; i < fleet_count(f); i++)
+        if (tell_target(app, r, fleet_target(f, i), t, json_add_object(all), e) < 0)
             return -1;
-        json_t *o = json_add_object(all);
-        json_put_text(o, "name", x->name);
-        json_put_text(o, "site", x->site);
-        json_put_text(o, "url", storage_url(x->store));
-        json_put_text(o, "state", target_state_name(x->state));
-        json_put_text(o, "error", up ? NULL : err_text(&x->why));
-        json_put_int(o, "queued_objects", (int64_t)rows);
-        json_put_int(o, "queued_bytes", (int64_t)bytes);
-        json_put_int(o, "uncommitted_snapshots", commits);
-        snprintf(queued, sizeof queued, "%llu", (unsigned long long)rows);
-        snprintf(waiting, sizeof waiting, "%u", commits);
-        TABLE_ROW(t, x->name, x->site, target_state_name(x->state), queued,
-                  text_of_size(bytes), waiting, up ? "" : x->why.text);
-        if (!up || rows > 0 || commits > 0)
-            app_note(app, STATUS_DEGRADED);
-    }
     if (!app->json)
         table_print(t, stdout);
     return 0;
 }
 
+/* The newest complete snapshot of each source of each host: of two hosts with a
+ * source of the same name, one must not hide that the other has stopped. */
+struct lasts {
+    const struct snapshot_row **rows;
+    size_t count, cap;
+};
+
 static void
-tell_source(struct repo *r, const struct conf_source *c, const struct snapshot_list *l,
-            struct table *t, json_t *all)
+find_lasts(const struct snapshot_list *l, struct lasts *out)
 {
-    const struct snapshot_row *last = NULL;
+    for (size_t i = 0; i < l->count; i++) {
+        const struct snapshot_row *row = &l->rows[i];
+        size_t k = 0;
+        if (!row->loaded || !snapshot_committed(row))
+            continue;
+        while (k < out->count
+               && (strcmp(out->rows[k]->info.source, row->info.source) != 0
+                   || memcmp(out->rows[k]->info.host_id, row->info.host_id, ID_LEN) != 0))
+            k++;
+        if (k == out->count) {
+            out->rows = mem_grow(out->rows, &out->cap, k + 1, sizeof *out->rows);
+            out->count++;
+        }
+        out->rows[k] = row; /* the list begins with the oldest */
+    }
+}
+
+static void
+tell_last(struct repo *r, const struct snapshot_row *last, struct table *t, json_t *all)
+{
+    const struct snapshot *s = &last->info;
     AUTOBUF struct buf on = BUF(4096);
     json_t *o = json_add_object(all);
-    char id[13] = "";
+    int64_t age_ms = (clock_now().s - s->started.s) * 1000;
+    char hex[65];
 
-    for (size_t i = 0; i < l->count; i++)
-        if (l->rows[i].loaded && strcmp(l->rows[i].info.source, c->name) == 0
-            && snapshot_committed(&l->rows[i]))
-            last = &l->rows[i];
-    json_put_text(o, "source", c->name);
+    text_hex(hex, s->id, 32);
+    json_put_text(o, "source", s->source);
+    json_put_text(o, "host", s->host);
+    json_put_text(o, "snapshot", hex);
+    json_put_time(o, "started", s->started.s, s->started.ns);
+    json_put_seconds(o, "age", age_ms);
     json_t *targets = json_put_array(o, "targets");
-    if (!last) {
-        json_put_text(o, "snapshot", NULL);
-        TABLE_ROW(t, c->name, "never", "", "", "");
-        return;
-    }
     for (size_t i = 0; i < fleet_count(repo_fleet(r)); i++)
         if ((last->snap & last->done & ~last->gone) >> i & 1) {
             const char *name = fleet_target(repo_fleet(r), i)->name;
             json_add_text(targets, name);
             buf_printf(&on, "%s%s", on.len ? "," : "", name);
         }
-    int64_t age_s = clock_now().s - last->info.started.s;
-    char hex[65];
-    text_hex(hex, last->info.id, 32);
-    memcpy(id, hex, 12);
-    json_put_text(o, "snapshot", hex);
-    json_put_time(o, "started", last->info.started.s, last->info.started.ns);
-    json_put_int(o, "age_s", age_s);
-    TABLE_ROW(t, c->name, text_of_time(last->info.started.s),
-              text_of_duration(age_s * 1000), id, buf_cstr(&on));
+    hex[12] = 0;
+    TABLE_ROW(t, s->source, s->host, text_of_time(s->started.s),
+              text_of_duration(age_ms < 0 ? 0 : age_ms), hex, buf_cstr(&on));
+}
+
+/* A configured source without a snapshot; `known` false: nobody could say. */
+static void
+tell_none(const char *source, bool known, struct table *t, json_t *all)
+{
+    json_t *o = json_add_object(all);
+
+    json_put_text(o, "source", source);
+    json_put_text(o, "host", NULL);
+    json_put_text(o, "snapshot", NULL);
+    TABLE_ROW(t, source, "", known ? "never" : "unknown", "", "", "");
+}
+
+static bool
+is_of(const struct snapshot_row *row, const char *source)
+{
+    return strcmp(row->info.source, source) == 0;
+}
+
+/* Those of the configuration first, in its order. */
+static void
+tell_sources(struct app *app, struct repo *r, const struct snapshot_list *l)
+{
+    static const char *const heads[] = { "SOURCE", "HOST", "LAST SNAPSHOT", ">AGE", "ID",
+                                         "ON",     NULL };
+    CLEANUP(table_free_p) struct table *t = table_new(heads);
+    json_t *all = json_put_array(app->result, "sources");
+    bool known = l->asked && keys_can_open(repo_keys(r), CLASS_META);
+    struct lasts lasts = { 0 };
+
+    find_lasts(l, &lasts);
+    for (size_t i = 0; i < app->conf->source_count; i++) {
+        const char *name = app->conf->sources[i].name;
+        bool found = false;
+        for (size_t k = 0; k < lasts.count; k++)
+            if (is_of(lasts.rows[k], name)) {
+                tell_last(r, lasts.rows[k], t, all);
+                found = true;
+            }
+        if (!found)
+            tell_none(name, known, t, all);
+    }
+    for (size_t k = 0; k < lasts.count; k++)
+        if (!conf_find_source(app->conf, lasts.rows[k]->info.source))
+            tell_last(r, lasts.rows[k], t, all);
+    mem_free(lasts.rows);
+    if (!app->json) {
+        putchar('\n');
+        table_print(t, stdout);
+    }
 }
 
 struct runs {
@@ -99,52 +176,68 @@ struct runs {
     json_t *all;
 };
 
+static const char *
+word_of(int exit_status)
+{
+    for (enum status s = 0; s < STATUS_COUNT; s++)
+        if (status_number(s) == exit_status)
+            return status_name(s);
+    return "unknown";
+}
+
 static int
 tell_run(void *arg, const struct run_row *row, struct err *e)
 {
     struct runs *x = arg;
     json_t *o = json_add_object(x->all);
-    char exit[16];
 
     (void)e;
     json_put_text(o, "kind", row->kind);
     json_put_text(o, "subject", row->subject);
+    json_put_text(o, "detail", row->detail);
     json_put_time(o, "ended", row->ended_s, 0);
     json_put_int(o, "exit", row->status);
-    snprintf(exit, sizeof exit, "%d", row->status);
-    TABLE_ROW(x->table, text_of_time(row->ended_s), row->kind, row->subject, exit);
+    json_put_text(o, "status", word_of(row->status));
+    TABLE_ROW(x->table, text_of_time(row->ended_s), row->kind, row->subject,
+              word_of(row->status));
+    return 0;
+}
+
+static int
+tell_runs(struct app *app, struct repo *r, struct err *e)
+{
+    static const char *const heads[] = { "ENDED", "RUN", "SOURCE", "RESULT", NULL };
+    CLEANUP(table_free_p) struct table *t = table_new(heads);
+    struct runs runs = { t, json_put_array(app->result, "runs") };
+
+    if (state_run_list(repo_state(r), RUNS_TOLD, tell_run, &runs, e) < 0)
+        return -1;
+    if (!app->json) {
+        putchar('\n');
+        table_print(t, stdout);
+    }
     return 0;
 }
 
 static enum status
 run(struct app *app, struct err *e)
 {
-    static const char *const heads[] = { "SOURCE", "LAST SNAPSHOT", ">AGE", "ID", "ON",
-                                         NULL };
-    static const char *const run_heads[] = { "ENDED", "RUN", "SOURCE", ">EXIT", NULL };
     CLEANUP(repo_close_p) struct repo *r = NULL;
     CLEANUP(snapshot_list_release) struct snapshot_list l = { 0 };
-    CLEANUP(table_free_p) struct table *t = table_new(heads);
-    CLEANUP(table_free_p) struct table *rt = table_new(run_heads);
     struct err away = { 0 };
 
-    struct runs runs = { rt, json_put_array(app->result, "runs") };
-    if (open_for_reading(app, &r, e) < 0 || tell_targets(app, r, e) < 0)
+    if (open_for_reading(app, &r, e) < 0)
         return app_fail(e);
-    if (repo_snapshots(r, &l, &away) < 0)
+    if (repo_snapshots(r, &l, &away) < 0) {
         app_note(app, err_status(away.kind));
-    json_t *all = json_put_array(app->result, "sources");
-    for (size_t i = 0; i < app->conf->source_count; i++)
-        tell_source(r, &app->conf->sources[i], &l, t, all);
-    if (state_run_list(repo_state(r), RUNS_TOLD, tell_run, &runs, e) < 0)
-        return app_fail(e);
-    if (!app->json) {
-        putchar('\n');
-        table_print(t, stdout);
-        putchar('\n');
-        table_print(rt, stdout);
+        log_warn("%s", err_text(&away));
     }
-    return STATUS_OK;
+    if (repo_rollback_seen(r))
+        app_note(app, STATUS_ROLLBACK);
+    if (tell_targets(app, r, e) < 0)
+        return app_fail(e);
+    tell_sources(app, r, &l);
+    return tell_runs(app, r, e) < 0 ? app_fail(e) : STATUS_OK;
 }
 
 static const char *const examples[] = {

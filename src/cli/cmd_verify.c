@@ -4,6 +4,7 @@
 #include "cli/open.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "engine/sync.h"
 #include "engine/verify.h"
 
 #include <stdio.h>
@@ -100,6 +101,33 @@ tell(struct app *app, const struct verify_result *res)
         table_print(t, stdout);
 }
 
+/* What is missing as a whole comes by sync; what is left then is told. */
+static int
+heal_the_rest(struct repo *r, const struct verify_options *o, struct verify_result *res,
+              struct told *told, struct err *e)
+{
+    struct verify_options again = *o;
+    struct sync_options so = { .to = o->target };
+    struct sync_result synced;
+    struct verify_result left;
+
+    if (engine_sync(r, &so, &synced, e) < 0 || repo_load_index(r, e) < 0)
+        return -1;
+    json_array_clear(told->damage);
+    told->count = 0;
+    again.heal = false;
+    again.level = o->level > 2 ? 2 : o->level; /* what was bad has just been read */
+    if (engine_verify(r, &again, &left, e) < 0)
+        return -1;
+    res->unhealed = left.unhealed;
+    res->damaged_files = left.damaged_files;
+    res->unasked = left.unasked;
+    for (size_t i = 0; i < res->target_count; i++)
+        res->targets[i].healed = res->targets[i].missing + res->targets[i].damaged
+                               - left.targets[i].missing - left.targets[i].damaged;
+    return 0;
+}
+
 static enum status
 run(struct app *app, struct err *e)
 {
@@ -112,7 +140,7 @@ run(struct app *app, struct err *e)
         err_set(e, ERR_USAGE, 0, "--level is 0, 1, 2 or 3");
         return app_fail(e);
     }
-    if (open_for_reading(app, &r, e) < 0)
+    if ((o->heal ? open_for_writing(app, 0, &r, e) : open_for_reading(app, &r, e)) < 0)
         return app_fail(e);
     told.damage = json_put_array(app->result, "damage");
     json_put_int(app->result, "level", o->level);
@@ -125,6 +153,8 @@ run(struct app *app, struct err *e)
                                  .arg = &told };
     progress_begin(!app->quiet && !app->json);
     int rc = engine_verify(r, &vo, &res, e);
+    if (rc == 0 && o->heal)
+        rc = heal_the_rest(r, &vo, &res, &told, e);
     progress_end();
     if (rc < 0)
         return app_fail(e);

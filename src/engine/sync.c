@@ -168,11 +168,12 @@ mirror_pair(struct syncing *s, size_t a, size_t b, struct err *e)
     if (mirror_slots(s, from, to, e) < 0
         || mirror(s, from, to, "conf/", RANK_PACK, NULL, e) < 0)
         return -1;
+    if (any && mirror(s, from, to, "pack/", RANK_PACK, &packs, e) < 0)
+        return -1;
+    if (mirror(s, from, to, "index/", RANK_INDEX, NULL, e) < 0)
+        return -1;
     if (!any)
         return 0;
-    if (mirror(s, from, to, "pack/", RANK_PACK, &packs, e) < 0
-        || mirror(s, from, to, "index/", RANK_INDEX, NULL, e) < 0)
-        return -1;
     return mirror_snapshots(s, a, b, buf_slice(&packs), e);
 }
 

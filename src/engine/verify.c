@@ -38,19 +38,37 @@ verify_tick(struct verify *v)
     v->options->tick(v->options->arg, &v->progress);
 }
 
-/* The size of an object by another target; 0: nobody has it. */
-static uint64_t
-size_elsewhere(struct verify *v, const char *key)
+/* Fetches the object in the size that one of the others tells. */
+static int
+fetch_elsewhere(struct verify *v, const char *key, uint64_t size, const uint8_t sha[32],
+                char **path, uint64_t *got, struct err *e)
 {
-    for (size_t i = 0; i < fleet_count(repo_fleet(v->repo)); i++) {
-        struct target *t = fleet_target(repo_fleet(v->repo), i);
+    struct fleet *f = repo_fleet(v->repo);
+
+    *got = size;
+    if (size > 0)
+        return fleet_fetch(f, v->target, key, size, sha, path, e);
+    err_set(e, ERR_NOT_FOUND, 0, "no other target has it");
+    for (size_t i = 0; i < fleet_count(f); i++) {
+        struct target *t = fleet_target(f, i);
         struct object_info info;
         struct err none = { 0 };
-        if (t != v->target && target_is_up(repo_fleet(v->repo), t)
-            && storage_head(t->store, key, &info, &none) == 0)
-            return info.size;
+        if (t == v->target || !target_is_up(f, t)
+            || storage_head(t->store, key, &info, &none) < 0)
+            continue;
+        *got = info.size;
+        if (fleet_fetch(f, v->target, key, info.size, sha, path, e) == 0)
+            return 0;
     }
-    return 0;
+    return -1;
+}
+
+/* A record about this target can only be made anew: the bad one goes, and sync
+ * commits the snapshot again. */
+static int
+drop_record(struct verify *v, const char *key, struct err *e)
+{
+    return storage_remove(v->target->store, &key, 1, e);
 }
 
 static int
@@ -60,14 +78,13 @@ heal(struct verify *v, const char *key, uint64_t size, struct err *e)
     struct body body = { .fd = -1 };
     int rc;
 
-    if (size == 0)
-        size = size_elsewhere(v, key);
-    if (!format_hash_of(key, body.sha256) || size == 0)
+    if (strncmp(key, "done/", 5) == 0)
+        return drop_record(v, key, e);
+    if (!format_hash_of(key, body.sha256))
         return err_set(e, ERR_NOT_FOUND, 0, "no other target has a good copy");
-    if (fleet_fetch(repo_fleet(v->repo), v->target, key, size, body.sha256, &path, e) < 0)
+    if (fetch_elsewhere(v, key, size, body.sha256, &path, &body.size, e) < 0)
         return -1;
     body.fd = open(path, O_RDONLY | O_CLOEXEC);
-    body.size = size;
     rc = body.fd < 0 ? err_set(e, ERR_IO, 0, "opening %s", path)
                      : storage_put(v->target->store, key, &body, 0, e);
     if (body.fd >= 0)
@@ -203,6 +220,8 @@ verify_target(struct verify *v, struct err *e)
     v->bad = mem_zalloc(v->pack_count / 8 + 1);
     v->next_pack = 0;
     int rc = check_presence(v, e);
+    if (rc == 0)
+        verify_chain(v);
     if (rc == 0 && v->options->level >= 3)
         rc = verify_read_packs(v, e);
     if (rc == 0 && v->options->level >= 2)

@@ -36,6 +36,7 @@ void verify_tick(struct verify *v);
 /* verify_read.c: level 3. */
 MUST_USE int verify_read_packs(struct verify *v, struct err *e);
 /* verify_walk.c: level 2, and telling damage as files. */
+void verify_chain(struct verify *v);
 MUST_USE int verify_structure(struct verify *v, struct err *e);
 MUST_USE int verify_tell_files(struct verify *v, struct err *e);
 

@@ -63,6 +63,113 @@ check_prefix(struct verify *v, const char *prefix, struct err *e)
     return rc;
 }
 
+/* Key slots carry no hash: a copy is bad when more of the other targets differ
+ * from it than agree. Their bytes are compared; what is the majority's heals. */
+
+static bool
+get_slot(struct target *t, const char *key, struct buf *out)
+{
+    struct range range = { .key = key };
+    struct err none = { 0 };
+
+    return storage_get(t->store, &range, out, &none) == 0;
+}
+
+static int
+check_slot(struct verify *v, const char *key, struct err *e)
+{
+    struct fleet *f = repo_fleet(v->repo);
+    AUTOBUF struct buf mine = BUF(SLOT_MAX), good = BUF(SLOT_MAX);
+    bool here = get_slot(v->target, key, &mine);
+    unsigned same = 0, other = 0;
+
+    v->told->objects++;
+    for (size_t i = 0; i < fleet_count(f); i++) {
+        AUTOBUF struct buf theirs = BUF(SLOT_MAX);
+        struct target *t = fleet_target(f, i);
+        if (t == v->target || !target_is_up(f, t) || !get_slot(t, key, &theirs))
+            continue;
+        if (here && slice_equal(buf_slice(&mine), buf_slice(&theirs))) {
+            same++;
+            continue;
+        }
+        if (other++ == 0)
+            buf_put_slice(&good, buf_slice(&theirs));
+        else if (!slice_equal(buf_slice(&good), buf_slice(&theirs)))
+            other--; /* the others do not agree either */
+    }
+    if (other <= same)
+        return cancel_check(e);
+    bool sure = !here || other > 1;
+    if (v->options->heal && sure) {
+        struct body body = body_of(buf_slice(&good));
+        if (storage_put(v->target->store, key, &body, 0, e) < 0)
+            return -1;
+        *(here ? &v->told->damaged : &v->told->missing) += 1;
+        v->told->healed++;
+        return 0;
+    }
+    verify_bad(v, key, 0, !here,
+               here ? "it differs from the other targets' copy" : "it is not there");
+    return cancel_check(e);
+}
+
+/* Every slot that any target lists. */
+static int
+check_slots(struct verify *v, struct err *e)
+{
+    struct fleet *f = repo_fleet(v->repo);
+    struct small s = { v, BUF((size_t)1 << 20), BUF((size_t)1 << 20) };
+    int rc = 0;
+
+    for (size_t i = 0; i < fleet_count(f); i++) {
+        struct err none = { 0 };
+        if (target_is_up(f, fleet_target(f, i))
+            && storage_list(fleet_target(f, i)->store, "keys/", small_listed, &s, &none)
+                   < 0)
+            log_info("%s", err_text(&none));
+    }
+    const char *end = (const char *)s.keys.ptr + s.keys.len;
+    for (const char *key = (const char *)s.keys.ptr; rc == 0 && key && key < end;
+         key += strlen(key) + 1) {
+        bool seen = false;
+        for (const char *k = (const char *)s.keys.ptr; k < key && !seen;
+             k += strlen(k) + 1)
+            seen = strcmp(k, key) == 0;
+        if (!seen)
+            rc = check_slot(v, key, e);
+    }
+    buf_release(&s.keys);
+    buf_release(&s.sizes);
+    return rc;
+}
+
+/* A snapshot that is complete elsewhere and was here: done/ without snap/, or
+ * snap/ without done/. */
+void
+verify_chain(struct verify *v)
+{
+    for (size_t i = 0; i < v->snapshots.count; i++) {
+        const struct snapshot_row *row = &v->snapshots.rows[i];
+        bool snap = row->snap >> v->index & 1, done = row->done >> v->index & 1;
+        bool gone = row->gone >> v->index & 1;
+        bool elsewhere = (row->snap & row->done & ~row->gone & ~(1u << v->index)) != 0;
+        if (gone || snap == done || (snap && !elsewhere))
+            continue;
+        struct verify_damage d = { .target = v->target->name,
+                                   .object = row->key,
+                                   .why = snap
+                                            ? "its done/ is missing: it does not count "
+                                              "on this target"
+                                            : "it is not there, although it was "
+                                              "committed" };
+        v->told->missing++;
+        v->result->unhealed++;
+        if (v->options->damage)
+            v->options->damage(v->options->arg, &d);
+    }
+}
+
 /* Snapshots, read from this target alone. */
 
 struct walk {
@@ -203,6 +310,8 @@ verify_structure(struct verify *v, struct err *e)
     for (size_t i = 0; i < COUNT_OF(prefixes); i++)
         if (check_prefix(v, prefixes[i], e) < 0)
             return -1;
+    if (check_slots(v, e) < 0)
+        return -1;
     if (!keys_can_open(repo_keys(v->repo), CLASS_META)) {
         log_note("the key of role %s opens no metadata: snapshots are not walked",
                  role_name(repo_keys(v->repo)->role));

@@ -180,10 +180,12 @@ lane_start(struct fleet *f, struct lane *l)
     unsigned want = storage_traits(l->target->store) & STORAGE_LOCAL ? 1 : LANE_SENDERS;
 
     l->fleet = f;
+    pthread_mutex_lock(&f->lock);
     for (unsigned i = 0; i < want; i++)
         if (pthread_create(&l->threads[l->thread_count], NULL, sender, l) == 0)
             l->thread_count++;
     l->failed = l->thread_count == 0;
+    pthread_mutex_unlock(&f->lock);
 }
 
 void

@@ -4,6 +4,7 @@
 
 #include "impl.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* The header object drt.repo: signed by root, so that only the owner of the
@@ -80,6 +81,13 @@ probe(void *arg, struct target *t, size_t index)
         return;
     }
     if (check_header(r, t, buf_slice(&object), &e) < 0) {
+        size_t len = strlen(e.text);
+        if (e.kind == ERR_CORRUPT)
+            snprintf(
+                e.text + len, sizeof e.text - len,
+                "; if the place is ours, remove drt.repo there and run `drtool target "
+                "add %s`",
+                t->name);
         fleet_set_state(r->fleet, t, TARGET_FOREIGN, &e);
         return;
     }

@@ -14,6 +14,14 @@
 /* Readers hold the index only while they bring it up to date. */
 #define INDEX_WAIT_MS (10 * 60 * 1000)
 
+static int
+open_temporary(struct repo *r, struct err *e)
+{
+    r->dir = mem_strdup("/tmp/drtool-XXXXXX");
+    r->temporary = true;
+    return mkdtemp(r->dir) ? 0 : err_sys(e, errno, "making a temporary folder");
+}
+
 /* The folder of local state; a temporary one when nothing may be kept, or when
  * a reader may not write there. */
 static int
@@ -32,11 +40,7 @@ open_dir(struct repo *r, const struct repo_options *o, struct err *e)
         return err_in(e, "local state");
     }
     mem_free(r->dir);
-    r->dir = mem_strdup("/tmp/drtool-XXXXXX");
-    r->temporary = true;
-    if (!mkdtemp(r->dir))
-        return err_sys(e, errno, "making a temporary folder");
-    return 0;
+    return open_temporary(r, e);
 }
 
 /* The index belongs to who holds its lock; others read from one of their own. */
@@ -110,6 +114,30 @@ repo_new(const struct repo_options *o)
     return r;
 }
 
+/* The state is a memory: who only reads goes on without a damaged one. */
+static int
+open_state(struct repo *r, struct err *e)
+{
+    struct err bad = { 0 };
+
+    if (state_open(r->dir, r->temporary, &r->state, &bad) == 0)
+        return 0;
+    if (r->write && bad.kind == ERR_CORRUPT)
+        return err_set(e, ERR_IO, 0,
+                       "the local state in %s is damaged (%s); move that "
+                       "folder away and run again: nothing is lost but what was queued",
+                       r->dir, bad.text);
+    *e = bad;
+    if (r->write || r->temporary)
+        return -1;
+    log_warn("%s; going on without it", err_text(&bad));
+    mem_free(r->dir);
+    if (open_temporary(r, e) < 0)
+        return -1;
+    *e = (struct err){ 0 };
+    return state_open(r->dir, true, &r->state, e);
+}
+
 static int
 open_all(struct repo *r, const struct repo_options *o, struct err *e)
 {
@@ -118,9 +146,8 @@ open_all(struct repo *r, const struct repo_options *o, struct err *e)
     AUTOFREE char *lock = fs_join(r->dir, "lock");
     if (o->write && fs_lock(lock, o->wait_ms, &r->lock_fd, e) < 0)
         return -1;
-    if (state_open(r->dir, r->temporary, &r->state, e) < 0 || open_fleet(r, o, e) < 0
-        || repo_unlock(r, e) < 0 || repo_probe(r, e) < 0 || repo_load_conf(r, e) < 0
-        || open_index(r, e) < 0)
+    if (open_state(r, e) < 0 || open_fleet(r, o, e) < 0 || repo_unlock(r, e) < 0
+        || repo_probe(r, e) < 0 || repo_load_conf(r, e) < 0 || open_index(r, e) < 0)
         return -1;
     return o->write ? repo_load_host(r, e) : 0;
 }

@@ -279,29 +279,39 @@ enum pending_tag { PENDING_SIZE = 1, PENDING_DIRECTORY = 2 };
 
 struct pending {
     struct repo *repo;
+    struct buf rows; /* a record of (name 1, locked 2) each, gathered first: the state
+                      * is not held while the targets are asked */
     struct buf over; /* names of packs that are nowhere, or in a listed segment */
 };
 
 static int
-take_pending(void *arg, struct slice name, struct slice locked, struct err *e)
+gather_pending(void *arg, struct slice name, struct slice locked, struct err *e)
 {
     struct pending *p = arg;
+
+    if (name.len != 32)
+        return err_set(e, ERR_CORRUPT, 0, "the local state is damaged");
+    record_put(&p->rows, 1, name);
+    record_put(&p->rows, 2, locked);
+    return 0;
+}
+
+static int
+take_pending(struct pending *p, struct slice name, struct slice locked, struct err *e)
+{
     struct repo *r = p->repo;
     AUTOBUF struct buf rec = BUF(locked.len);
     char key[PACK_KEY_LEN + 1];
     struct directory d;
     uint32_t number = 0;
 
-    if (name.len == 32) {
-        pack_key(key, name.ptr);
-        if (!fleet_holds(r->fleet, key)) { /* killed before it was in the spool */
-            buf_put_slice(&p->over, name);
-            return 0;
-        }
+    pack_key(key, name.ptr);
+    if (!fleet_holds(r->fleet, key)) { /* killed before it was in the spool */
+        buf_put_slice(&p->over, name);
+        return 0;
     }
-    if (name.len != 32
-        || crypto_unlock(&rec, r->keys->cache_key, SLICE("drtool-v1/pending"), locked, e)
-               < 0)
+    if (crypto_unlock(&rec, r->keys->cache_key, SLICE("drtool-v1/pending"), locked, e)
+        < 0)
         return -1;
     uint64_t size = record_u64(buf_slice(&rec), PENDING_SIZE);
     if (directory_parse(record_get(buf_slice(&rec), PENDING_DIRECTORY), size, &d, e) < 0
@@ -322,11 +332,17 @@ take_pending(void *arg, struct slice name, struct slice locked, struct err *e)
 static int
 load_pending(struct repo *r, struct err *e)
 {
-    struct pending p = { r, BUF((size_t)1 << 24) };
-    int rc = state_pending_list(r->state, true, take_pending, &p, e);
+    struct pending p = { r, BUF((size_t)1 << 30), BUF((size_t)1 << 24) };
+    int rc = state_pending_list(r->state, true, gather_pending, &p, e);
+    struct reader rd = reader_of(buf_slice(&p.rows));
+    struct slice name, locked;
+    uint16_t tag;
 
+    while (rc == 0 && record_next(&rd, &tag, &name) && record_next(&rd, &tag, &locked))
+        rc = take_pending(&p, name, locked, e);
     for (size_t i = 0; i + 32 <= p.over.len && rc == 0 && r->write; i += 32)
         rc = state_pending_drop(r->state, slice_of(p.over.ptr + i, 32), e);
+    buf_release(&p.rows);
     buf_release(&p.over);
     return rc;
 }

@@ -298,6 +298,22 @@ find_by_id(const struct snapshot_list *l, const char *prefix, struct snapshot_ro
     return *out ? 0 : -1;
 }
 
+/* A newer one of the same source that no target has complete is worth a word. */
+static void
+warn_of_newer(const struct snapshot_list *l, const struct snapshot_row *chosen,
+              int64_t until)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        const struct snapshot_row *row = &l->rows[i];
+        if (row->loaded && strcmp(row->info.source, chosen->info.source) == 0
+            && row->info.started.s > chosen->info.started.s
+            && row->info.started.s <= until && !snapshot_committed(row))
+            log_warn("a newer snapshot of %s, of %s, is complete on no target; `drtool "
+                     "snapshots --all` lists it",
+                     row->info.source, text_of_time(row->info.started.s));
+    }
+}
+
 int
 repo_find_snapshot(const struct snapshot_list *l, const char *text,
                    struct snapshot_row **out, struct err *e)
@@ -327,8 +343,10 @@ repo_find_snapshot(const struct snapshot_list *l, const char *text,
         if (snapshot_committed(row) && row->info.started.s <= until)
             *out = row;
     }
-    if (*out)
+    if (*out) {
+        warn_of_newer(l, *out, until);
         return 0;
+    }
     if (!at && !colon && is_hex(text)) {
         struct err none = { 0 };
         if (find_by_id(l, text, out, &none) == 0)

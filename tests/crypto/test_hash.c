@@ -21,18 +21,22 @@ sha256_gives_the_standards_values(void **state)
 
     (void)state;
     sha256(SLICE(""), out);
-    assert_hex(out, 32, "e3b0c44298fc1c149afbf4c8996fb924"
-                        "27ae41e4649b934ca495991b7852b855");
+    assert_hex(out, 32,
+               "e3b0c44298fc1c149afbf4c8996fb924"
+               "27ae41e4649b934ca495991b7852b855");
     sha256(SLICE("abc"), out);
-    assert_hex(out, 32, "ba7816bf8f01cfea414140de5dae2223"
-                        "b00361a396177a9cb410ff61f20015ad");
+    assert_hex(out, 32,
+               "ba7816bf8f01cfea414140de5dae2223"
+               "b00361a396177a9cb410ff61f20015ad");
     sha256(SLICE("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"), out);
-    assert_hex(out, 32, "248d6a61d20638b8e5c026930c3e6039"
-                        "a33ce45964ff2167f6ecedd419db06c1");
+    assert_hex(out, 32,
+               "248d6a61d20638b8e5c026930c3e6039"
+               "a33ce45964ff2167f6ecedd419db06c1");
     memset(million, 'a', 1000000);
     sha256(slice_of(million, 1000000), out);
-    assert_hex(out, 32, "cdc76e5c9914fb9281a1c7e284d73e67"
-                        "f1809a48a497200e046d39ccc7112cd0");
+    assert_hex(out, 32,
+               "cdc76e5c9914fb9281a1c7e284d73e67"
+               "f1809a48a497200e046d39ccc7112cd0");
 }
 
 static void
@@ -47,8 +51,8 @@ pieces_hash_as_the_whole(void **state)
     for (size_t step = 1; step < 200; step += 7) {
         sha256_reset(h);
         for (size_t at = 0; at < sizeof data; at += step)
-            sha256_feed(h, slice_of(data + at, sizeof data - at < step
-                                                   ? sizeof data - at : step));
+            sha256_feed(h, slice_of(data + at,
+                                    sizeof data - at < step ? sizeof data - at : step));
         sha256_end(h, out);
         assert_memory_equal(out, whole, 32);
     }
@@ -76,22 +80,26 @@ hmac_gives_the_values_of_rfc_4231(void **state)
     (void)state;
     memset(key, 0x0b, 20);
     mac(slice_of(key, 20), SLICE("Hi There"), out);
-    assert_hex(out, 32, "b0344c61d8db38535ca8afceaf0bf12b"
-                        "881dc200c9833da726e9376c2e32cff7");
+    assert_hex(out, 32,
+               "b0344c61d8db38535ca8afceaf0bf12b"
+               "881dc200c9833da726e9376c2e32cff7");
     mac(SLICE("Jefe"), SLICE("what do ya want for nothing?"), out);
-    assert_hex(out, 32, "5bdcc146bf60754e6a042426089575c7"
-                        "5a003f089d2739839dec58b964ec3843");
+    assert_hex(out, 32,
+               "5bdcc146bf60754e6a042426089575c7"
+               "5a003f089d2739839dec58b964ec3843");
     memset(key, 0xaa, 20);
     memset(data, 0xdd, 50);
     mac(slice_of(key, 20), slice_of(data, 50), out);
-    assert_hex(out, 32, "773ea91e36800e46854db8ebd09181a7"
-                        "2959098b3ef8c122d9635514ced565fe");
+    assert_hex(out, 32,
+               "773ea91e36800e46854db8ebd09181a7"
+               "2959098b3ef8c122d9635514ced565fe");
     for (uint8_t i = 0; i < 25; i++)
         key[i] = (uint8_t)(i + 1);
     memset(data, 0xcd, 50);
     mac(slice_of(key, 25), slice_of(data, 50), out);
-    assert_hex(out, 32, "82558a389a443c0ea4cc819899f2083a"
-                        "85f0faa3e578f8077a2e3ff46729665b");
+    assert_hex(out, 32,
+               "82558a389a443c0ea4cc819899f2083a"
+               "85f0faa3e578f8077a2e3ff46729665b");
 }
 
 static void
@@ -107,8 +115,9 @@ hmac_is_over_the_parts_one_after_the_other(void **state)
     copy = k;
     hmac_sha256(&k, parts, COUNT_OF(parts), out);
     hmac_sha256(&copy, parts, COUNT_OF(parts), again);
-    assert_hex(out, 32, "5bdcc146bf60754e6a042426089575c7"
-                        "5a003f089d2739839dec58b964ec3843");
+    assert_hex(out, 32,
+               "5bdcc146bf60754e6a042426089575c7"
+               "5a003f089d2739839dec58b964ec3843");
     assert_memory_equal(out, again, 32);
     hmac_sha256(&k, NULL, 0, out);
     mac(SLICE("Jefe"), SLICE(""), again);
@@ -147,8 +156,12 @@ static void
 base64_gives_the_values_of_rfc_4648(void **state)
 {
     static const char *const pairs[][2] = {
-        { "", "" },         { "f", "Zg==" },        { "fo", "Zm8=" },
-        { "foo", "Zm9v" },  { "foob", "Zm9vYg==" }, { "fooba", "Zm9vYmE=" },
+        { "", "" },
+        { "f", "Zg==" },
+        { "fo", "Zm8=" },
+        { "foo", "Zm9v" },
+        { "foob", "Zm9vYg==" },
+        { "fooba", "Zm9vYmE=" },
         { "foobar", "Zm9vYmFy" },
     };
     char out[32];

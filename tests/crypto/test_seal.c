@@ -39,25 +39,31 @@ expanding_gives_the_values_of_rfc_5869(void **state)
     (void)state;
     for (uint8_t i = 0; i < 10; i++)
         info[i] = (uint8_t)(0xf0 + i);
-    from_hex(prk, KEY_LEN, "077709362c2e32df0ddc3f0dc47bba63"
-                           "90b6c73bb50f9c3122ec844ad7c2b3e5");
+    from_hex(prk, KEY_LEN,
+             "077709362c2e32df0ddc3f0dc47bba63"
+             "90b6c73bb50f9c3122ec844ad7c2b3e5");
     crypto_expand(out, 42, prk, slice_of(info, 10));
-    assert_hex(out, 42, "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c"
-                        "5db02d56ecc4c5bf34007208d5b887185865");
+    assert_hex(out, 42,
+               "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c"
+               "5db02d56ecc4c5bf34007208d5b887185865");
     for (uint8_t i = 0; i < 80; i++)
         info[i] = (uint8_t)(0xb0 + i);
-    from_hex(prk, KEY_LEN, "06a6b88c5853361a06104c9ceb35b45c"
-                           "ef760014904671014a193f40c15fc244");
+    from_hex(prk, KEY_LEN,
+             "06a6b88c5853361a06104c9ceb35b45c"
+             "ef760014904671014a193f40c15fc244");
     crypto_expand(out, 82, prk, slice_of(info, 80));
-    assert_hex(out, 82, "b11e398dc80327a1c8e7f78c596a49344f012eda2d4efad8a050"
-                        "cc4c19afa97c59045a99cac7827271cb41c65e590e09da327560"
-                        "0c2f09b8367793a9aca3db71cc30c58179ec3e87c14c01d5c1f3"
-                        "434f1d87");
-    from_hex(prk, KEY_LEN, "19ef24a32c717b167f33a91d6f648bdf"
-                           "96596776afdb6377ac434c1c293ccb04");
+    assert_hex(out, 82,
+               "b11e398dc80327a1c8e7f78c596a49344f012eda2d4efad8a050"
+               "cc4c19afa97c59045a99cac7827271cb41c65e590e09da327560"
+               "0c2f09b8367793a9aca3db71cc30c58179ec3e87c14c01d5c1f3"
+               "434f1d87");
+    from_hex(prk, KEY_LEN,
+             "19ef24a32c717b167f33a91d6f648bdf"
+             "96596776afdb6377ac434c1c293ccb04");
     crypto_expand(out, 42, prk, SLICE(""));
-    assert_hex(out, 42, "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879e"
-                        "c3454e5f3c738d2d9d201395faa4b61a96c8");
+    assert_hex(out, 42,
+               "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879e"
+               "c3454e5f3c738d2d9d201395faa4b61a96c8");
 }
 
 static void
@@ -71,8 +77,9 @@ the_short_way_of_expanding_gives_the_same(void **state)
     crypto_expand32(one, &prk, SLICE("info"));
     crypto_expand(two, KEY_LEN, key, SLICE("info"));
     assert_memory_equal(one, two, KEY_LEN);
-    assert_hex(one, 32, "ae85c41cf42b06df615f9c0bbb675f05"
-                        "13fbf62a55da5dd2a65467d01b3c6f08");
+    assert_hex(one, 32,
+               "ae85c41cf42b06df615f9c0bbb675f05"
+               "13fbf62a55da5dd2a65467d01b3c6f08");
 }
 
 /* The gear table takes 2048 bytes: 64 rounds. */
@@ -94,7 +101,8 @@ long_expansions_begin_as_short_ones(void **state)
 static const struct {
     enum suite suite;
     const char *sealed;
-} suites[] = { /* by another library: pyca/cryptography */
+} suites[] = {
+    /* by another library: pyca/cryptography */
     { SUITE_AES256_GCM, "0ebbbbcba90fa98c3097ef784c77f3f0a23428d6a412fa8e28"
                         "31053e01348f8faeb80849d6f1b2172bdc57d8f54126038968"
                         "696bd591ce75749b74b4b8" },
@@ -124,7 +132,8 @@ both_suites_give_the_bytes_of_another_library(void **state)
                   sealed);
         assert_hex(sealed, sizeof sealed, suites[i].sealed);
         assert_ok(aead_open(a, suites[i].suite, key, SLICE("associated"),
-                            slice_of(sealed, sizeof sealed), out, &e), &e);
+                            slice_of(sealed, sizeof sealed), out, &e),
+                  &e);
         assert_memory_equal(out, plain, 45);
     }
 }
@@ -177,7 +186,8 @@ damage_under_a_seal_is_noticed(void **state)
         assert_err(aead_open(a, s.suite, other, SLICE("associated"), all, out, &e), &e,
                    ERR_CORRUPT);
         assert_err(aead_open(a, suites[1 - i].suite, key, SLICE("associated"), all, out,
-                             &e), &e, ERR_CORRUPT);
+                             &e),
+                   &e, ERR_CORRUPT);
     }
 }
 
@@ -192,10 +202,12 @@ nothing_may_be_sealed_too(void **state)
     for (size_t i = 0; i < COUNT_OF(suites); i++) {
         aead_seal(a, suites[i].suite, key, SLICE(""), SLICE(""), tag);
         assert_ok(aead_open(a, suites[i].suite, key, SLICE(""), slice_of(tag, TAG_LEN),
-                            out, &e), &e);
+                            out, &e),
+                  &e);
         tag[0] ^= 1;
         assert_err(aead_open(a, suites[i].suite, key, SLICE(""), slice_of(tag, TAG_LEN),
-                             out, &e), &e, ERR_CORRUPT);
+                             out, &e),
+                   &e, ERR_CORRUPT);
     }
 }
 
@@ -313,12 +325,14 @@ signatures_are_those_of_another_library(void **state)
 
     (void)state;
     sign_public(pub, key);
-    assert_hex(pub, KEY_LEN, "03a107bff3ce10be1d70dd18e74bc099"
-                             "67e4d6309ba50d5f1ddc8664125531b8");
+    assert_hex(pub, KEY_LEN,
+               "03a107bff3ce10be1d70dd18e74bc099"
+               "67e4d6309ba50d5f1ddc8664125531b8");
     sign_make(sig, key, "drtool-v1/test", SLICE("some data"));
-    assert_hex(sig, SIGN_LEN, "7d1f33473f75fe8b15f616d53df3c1c2f02a6bd91ed1b31abc2ce511"
-                              "7de4253d4691cd93232ed1d8110eee1a3f74561e876e2d38b82a8e8a"
-                              "c46e211f76e6880a");
+    assert_hex(sig, SIGN_LEN,
+               "7d1f33473f75fe8b15f616d53df3c1c2f02a6bd91ed1b31abc2ce511"
+               "7de4253d4691cd93232ed1d8110eee1a3f74561e876e2d38b82a8e8a"
+               "c46e211f76e6880a");
     assert_ok(sign_check(sig, pub, "drtool-v1/test", SLICE("some data"), &e), &e);
 }
 
@@ -366,8 +380,9 @@ derived_keys_are_those_of_another_library(void **state)
 
     (void)state;
     crypto_derive(out, key, "drt-dir_", 5);
-    assert_hex(out, KEY_LEN, "57b52f5698a43c7476e9ff3817a16fc9"
-                             "a3a6031c0890cc68b266491f3433dc72");
+    assert_hex(out, KEY_LEN,
+               "57b52f5698a43c7476e9ff3817a16fc9"
+               "a3a6031c0890cc68b266491f3433dc72");
     crypto_derive(other, key, "drt-dir_", 6);
     assert_memory_not_equal(out, other, KEY_LEN);
     crypto_derive(other, key, "drt-cut_", 5);
@@ -382,8 +397,9 @@ stretching_gives_the_bytes_of_another_library(void **state)
 
     (void)state;
     assert_ok(crypto_stretch(out, SLICE("a passphrase"), key, 2, 64, &e), &e);
-    assert_hex(out, 64, "f6bff315437a0dea3e819cc697effbaa3fa68ff144dcffd349465da07af2214f"
-                        "bd2439be8ea7016986ae0f48d8508d9ecbebae161b7d61dda45ea7bddadf74a2");
+    assert_hex(out, 64,
+               "f6bff315437a0dea3e819cc697effbaa3fa68ff144dcffd349465da07af2214f"
+               "bd2439be8ea7016986ae0f48d8508d9ecbebae161b7d61dda45ea7bddadf74a2");
 }
 
 /* These numbers come from a slot, that is from outside. */
@@ -391,8 +407,8 @@ static void
 excessive_costs_are_refused_before_anything_is_taken(void **state)
 {
     static const uint32_t costs[][2] = {
-        { 17, 64 }, { 0, 64 }, { 1, (4u << 20) + 1 }, { 1, UINT32_MAX }, { 1, 7 },
-        { 1, 0 },   { UINT32_MAX, UINT32_MAX },
+        { 17, 64 }, { 0, 64 }, { 1, (4u << 20) + 1 },      { 1, UINT32_MAX },
+        { 1, 7 },   { 1, 0 },  { UINT32_MAX, UINT32_MAX },
     };
     uint8_t out[64];
     struct err e;

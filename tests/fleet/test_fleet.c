@@ -40,10 +40,14 @@ static void
 rig_open(struct rig *r)
 {
     AUTOFREE char *spool = folder_path(&r->folder, "spool");
-    struct fleet_options o = { .targets = r->conf, .target_count = r->count,
+    struct fleet_options o = { .targets = r->conf,
+                               .target_count = r->count,
                                .distinct_sites = true,
-                               .quorum = r->quorum, .spool_dir = spool,
-                               .spool_max = r->spool_max, .wrap = wrap, .wrap_arg = r };
+                               .quorum = r->quorum,
+                               .spool_dir = spool,
+                               .spool_max = r->spool_max,
+                               .wrap = wrap,
+                               .wrap_arg = r };
 
     assert_ok(fs_mkdirs(spool, 0700, &r->e), &r->e);
     assert_ok(state_open(r->folder.path, true, &r->state, &r->e), &r->e);
@@ -84,8 +88,8 @@ rig_release(struct rig *r)
     folder_remove(&r->folder);
 }
 
-#define RIG(name, count)                     \
-    CLEANUP(rig_release) struct rig name;    \
+#define RIG(name, count)                  \
+    CLEANUP(rig_release) struct rig name; \
     rig_init(&name, count)
 
 static void
@@ -247,9 +251,9 @@ a_quorum_stands_on_two_sites(void **state)
         rig_open(&r);
         if (fleet_quorum_met(r.fleet, cases[i].have) != cases[i].met)
             fail_msg("case %zu", i);
+        rig_close(&r);
         for (size_t k = 0; k < 3; k++)
             mem_free(TAKE(r.conf[k].site));
-        fleet_close(TAKE(r.fleet));
     }
 }
 
@@ -260,10 +264,10 @@ an_error_tells_of_the_target_or_of_the_object(void **state)
         enum err_kind kind;
         enum target_state state;
     } cases[] = {
-        { ERR_UNAVAIL, TARGET_DOWN },  { ERR_THROTTLED, TARGET_DOWN },
-        { ERR_DENIED, TARGET_DENIED }, { ERR_FULL, TARGET_FULL },
+        { ERR_UNAVAIL, TARGET_DOWN },   { ERR_THROTTLED, TARGET_DOWN },
+        { ERR_DENIED, TARGET_DENIED },  { ERR_FULL, TARGET_FULL },
         { ERR_NO_TARGET, TARGET_DOWN }, { ERR_NOT_FOUND, TARGET_UP },
-        { ERR_CORRUPT, TARGET_UP },    { ERR_FORGED, TARGET_UP },
+        { ERR_CORRUPT, TARGET_UP },     { ERR_FORGED, TARGET_UP },
         { ERR_CANCELLED, TARGET_UP },
     };
     RIG(r, 1);
@@ -534,8 +538,9 @@ a_snapshot_does_not_overtake_a_pack_that_failed(void **state)
 
     (void)state;
     for (unsigned at = 1; at <= 6; at++) {
-        struct fault_plan plan = { .mode = FAULT_REFUSE, .calls = FAULT_ON_PUT, .at = at,
-                                   .count = 1 };
+        struct fault_plan plan = {
+            .mode = FAULT_REFUSE, .calls = FAULT_ON_PUT, .at = at, .count = 1
+        };
         RIG(r, 1);
         r.hook = &hook;
         rig_open(&r);
@@ -596,7 +601,8 @@ a_copy_goes_to_one_target_only(void **state)
     start(&r);
     sha256(slice_str(content), sha);
     assert_ok(fleet_copy(r.fleet, key, RANK_PACK, strlen(content), sha,
-                         fleet_target(r.fleet, 2), &r.e), &r.e);
+                         fleet_target(r.fleet, 2), &r.e),
+              &r.e);
     assert_int_equal(wait_for(&r, 2, 5000), 1);
     assert_int_equal(wait_for(&r, 0, 5000), 1);
     assert_true(holds(&r, 2, 3));
@@ -712,7 +718,8 @@ is_object_1(void *arg, struct slice data, struct err *e)
 
     (void)arg;
     return slice_equal(data, slice_str(content))
-        ? 0 : err_set(e, ERR_CORRUPT, 0, "these are other bytes");
+             ? 0
+             : err_set(e, ERR_CORRUPT, 0, "these are other bytes");
 }
 
 static int
@@ -752,9 +759,9 @@ reading_goes_on_to_the_next_target(void **state)
         enum fault_mode mode;
         bool down, bad;
     } cases[] = {
-        { FAULT_REFUSE, true, false },  { FAULT_DENY, true, false },
+        { FAULT_REFUSE, true, false },   { FAULT_DENY, true, false },
         { FAULT_LOSE_ACK, true, false }, { FAULT_GARBLE, false, true },
-        { FAULT_CUT, false, true },     { FAULT_MISSING, false, true },
+        { FAULT_CUT, false, true },      { FAULT_MISSING, false, true },
     };
 
     (void)state;

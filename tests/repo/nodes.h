@@ -13,7 +13,7 @@ struct nodes {
         enum chunk_kind kind;
         struct buf bytes;
         bool fresh; /* stored since nodes_mark() */
-    } *list;
+    } * list;
     size_t count, cap;
     size_t stored, loaded;  /* calls */
     const struct node *lie; /* its bytes are `lied` instead */
@@ -39,8 +39,8 @@ nodes_release(struct nodes *n)
     keys_free(n->keys);
 }
 
-#define NODES(name)                             \
-    CLEANUP(nodes_release) struct nodes name;   \
+#define NODES(name)                           \
+    CLEANUP(nodes_release) struct nodes name; \
     nodes_init(&name)
 
 static inline struct node *

@@ -135,11 +135,11 @@ a_record_that_is_not_this_chunks_is_refused(void **state)
     memset(b->plain, 'a', sizeof b->plain);
     seal(b, KIND_FILE, 4000, false);
     struct slice sealed = slice_of(b->sealed, b->rec.stored);
-#define WITH(change)                                                           \
-    do {                                                                       \
-        wrong = b->rec;                                                        \
-        change;                                                                \
-        assert_err(unseal(b, &wrong, sealed, &e), &e, ERR_CORRUPT);            \
+#define WITH(change)                                                \
+    do {                                                            \
+        wrong = b->rec;                                             \
+        change;                                                     \
+        assert_err(unseal(b, &wrong, sealed, &e), &e, ERR_CORRUPT); \
     } while (0)
     WITH(wrong.id.bytes[0] ^= 1);
     WITH(wrong.counter++);

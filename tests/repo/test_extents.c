@@ -88,8 +88,9 @@ five_thousand_extents_and_holes_come_back(void **state)
 static void
 trees_of_all_sizes_come_back(void **state)
 {
-    static const size_t counts[] = { 0,    1,    9,    255,  256,  257,  1399,
-                                     1400, 1401, 2800, 20000 };
+    static const size_t counts[] = {
+        0, 1, 9, 255, 256, 257, 1399, 1400, 1401, 2800, 20000
+    };
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(counts); i++)
@@ -267,7 +268,7 @@ malformed_nodes_are_no_danger(void **state)
     struct entry en = write_tree(&n, list, 3000);
 
     (void)state;
-    for (size_t k = 0; k < n.count; k += n.count > 1 ? n.count - 1 : 1) { /* leaf, root */
+    for (size_t k = 0; k<n.count; k += n.count> 1 ? n.count - 1 : 1) { /* leaf, root */
         struct node *node = &n.list[k];
         size_t len = node->bytes.len;
         AUTOFREE uint8_t *copy = mem_alloc(len);

@@ -26,9 +26,12 @@ key_of(unsigned n)
 static struct chunk_record
 chunk_of(uint64_t n, uint32_t slot)
 {
-    return (struct chunk_record){ .id = id_of(n), .counter = (uint32_t)n,
-                                  .offset = PACK_BODY + 100 * slot, .stored = 100,
-                                  .raw = (uint32_t)(n % 1000) + 84, .encoding = n % 2,
+    return (struct chunk_record){ .id = id_of(n),
+                                  .counter = (uint32_t)n,
+                                  .offset = PACK_BODY + 100 * slot,
+                                  .stored = 100,
+                                  .raw = (uint32_t)(n % 1000) + 84,
+                                  .encoding = n % 2,
                                   .kind = (uint8_t)(1 + n % 6) };
 }
 

@@ -21,7 +21,8 @@ make_slot(const struct keys *k, enum role role, const uint8_t secret[KEY_FILE_SE
     char key[22];
 
     assert_ok(slot_make(k, role, SLOT_FILE, slice_of(secret, KEY_FILE_SECRET), out, key,
-                        &e), &e);
+                        &e),
+              &e);
     assert_int_equal(strlen(key), 21);
     assert_true(storage_key_valid(key));
 }
@@ -37,7 +38,8 @@ through_a_slot(const struct keys *k, enum role role)
     fill_bytes(secret, sizeof secret, 5);
     make_slot(k, role, secret, &object);
     assert_int_equal(slot_open(buf_slice(&object), SLOT_FILE,
-                               slice_of(secret, sizeof secret), &out, &e), 1);
+                               slice_of(secret, sizeof secret), &out, &e),
+                     1);
     assert_int_equal(out->role, role);
     return out;
 }
@@ -148,9 +150,11 @@ another_secret_does_not_open_a_slot(void **state)
     make_slot(k, ROLE_ADMIN, secret, &object);
     secret[31] ^= 1;
     assert_int_equal(slot_open(buf_slice(&object), SLOT_FILE,
-                               slice_of(secret, sizeof secret), &out, &e), 0);
+                               slice_of(secret, sizeof secret), &out, &e),
+                     0);
     assert_int_equal(slot_open(buf_slice(&object), SLOT_CODE,
-                               slice_of(secret, sizeof secret), &out, &e), 0);
+                               slice_of(secret, sizeof secret), &out, &e),
+                     0);
     assert_null(out);
 }
 
@@ -182,7 +186,8 @@ a_damaged_slot_never_opens(void **state)
         struct err e = { 0 };
         memcpy(cut, object.ptr, len);
         assert_int_equal(slot_open(slice_of(cut, len), SLOT_FILE,
-                                   slice_of(secret, sizeof secret), &out, &e), -1);
+                                   slice_of(secret, sizeof secret), &out, &e),
+                         -1);
         assert_int_equal(e.kind, ERR_CORRUPT);
     }
     assert_null(out);
@@ -192,8 +197,10 @@ a_damaged_slot_never_opens(void **state)
 static void
 a_slot_with_excessive_cost_is_refused(void **state)
 {
-    static const uint32_t costs[][2] = { { 17, 1024 }, { 1, (4u << 20) + 1 },
-                                         { UINT32_MAX, UINT32_MAX }, { 0, 1024 },
+    static const uint32_t costs[][2] = { { 17, 1024 },
+                                         { 1, (4u << 20) + 1 },
+                                         { UINT32_MAX, UINT32_MAX },
+                                         { 0, 1024 },
                                          { 1, 0 } };
     CLEANUP(keys_free_p) struct keys *k = new_keys();
     AUTOBUF struct buf object = BUF(SLOT_MAX);
@@ -208,7 +215,8 @@ a_slot_with_excessive_cost_is_refused(void **state)
         put_u32(object.ptr + HEADER_LEN + 4, costs[i][0]);
         put_u32(object.ptr + HEADER_LEN + 8, costs[i][1]);
         assert_err(slot_open(buf_slice(&object), SLOT_PASSPHRASE, SLICE("secret"), &out,
-                             &e), &e, ERR_CORRUPT);
+                             &e),
+                   &e, ERR_CORRUPT);
         assert_null(out);
     }
 }
@@ -225,13 +233,15 @@ a_passphrase_opens_its_slot(void **state)
 
     (void)state;
     assert_ok(slot_make(k, ROLE_READER, SLOT_PASSPHRASE, SLICE("a b c"), &object, key,
-                        &e), &e);
+                        &e),
+              &e);
     assert_ok(slot_info(buf_slice(&object), &info, &e), &e);
     assert_int_equal(info.kind, SLOT_PASSPHRASE);
     assert_int_equal(info.role, ROLE_READER);
     assert_memory_equal(info.repo_id, k->repo_id, ID_LEN);
     assert_int_equal(slot_open(buf_slice(&object), SLOT_PASSPHRASE, SLICE("a b c"), &out,
-                               &e), 1);
+                               &e),
+                     1);
     assert_same_names(k, out);
 }
 

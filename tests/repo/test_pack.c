@@ -35,16 +35,18 @@ bench_release(struct bench *b)
     buf_release(&b->bytes);
 }
 
-#define BENCH(name)                             \
-    CLEANUP(bench_release) struct bench name;   \
+#define BENCH(name)                           \
+    CLEANUP(bench_release) struct bench name; \
     bench_init(&name)
 
 /* A record as chunk_seal() would fill it, for `len` sealed bytes. */
 static struct chunk_record
 record(uint32_t number, size_t len)
 {
-    struct chunk_record r = { .counter = number, .stored = (uint32_t)len,
-                              .raw = (uint32_t)len, .encoding = ENCODING_ZSTD,
+    struct chunk_record r = { .counter = number,
+                              .stored = (uint32_t)len,
+                              .raw = (uint32_t)len,
+                              .encoding = ENCODING_ZSTD,
                               .kind = KIND_FILE };
 
     fill_bytes(r.id.bytes, 32, number + 1);
@@ -63,12 +65,15 @@ write_pack(struct bench *b, const size_t *lengths, size_t n, bool pad)
     buf_clear(&b->bytes);
     assert_ok(pack_begin(b->keys, CLASS_DATA, b->session->id, &b->random,
                          mem_printf("%s/pack-%llu", b->folder.path,
-                                    (unsigned long long)b->random.counter), &w, &e), &e);
+                                    (unsigned long long)b->random.counter),
+                         &w, &e),
+              &e);
     for (size_t i = 0; i < n; i++) {
         struct chunk_record rec = record((uint32_t)i, lengths[i]);
         fill_bytes(noise, lengths[i], i + 1);
         assert_ok(pack_add(w, &rec, &b->session->key[CLASS_DATA],
-                           slice_of(noise, lengths[i]), &e), &e);
+                           slice_of(noise, lengths[i]), &e),
+                  &e);
         assert_int_equal(pack_count(w), i + 1);
         assert_true(pack_size(w) == (uint64_t)rec.offset + rec.stored);
     }
@@ -90,8 +95,8 @@ open_pack(void *arg, struct slice p, struct err *e)
     if (pack_tail(slice_sub(p, p.len - PACK_FOOTER, PACK_FOOTER), p.len, &at, e) < 0)
         return -1;
     return pack_open_directory(b->keys, slice_sub(p, 0, PACK_BODY),
-                               slice_sub(p, (size_t)at, p.len - (size_t)at), p.len, &plain,
-                               &d, e);
+                               slice_sub(p, (size_t)at, p.len - (size_t)at), p.len,
+                               &plain, &d, e);
 }
 
 static void
@@ -228,9 +233,10 @@ a_footer_that_points_outside_is_refused(void **state)
     static const struct {
         uint64_t at;
         uint32_t len;
-    } lies[] = { { 0, 100 }, { PACK_BODY - 1, 921 }, { UINT64_MAX, 1 }, { 900, 53 },
-                 { 1000, 0 }, { UINT64_MAX - 47, 0 }, { 900, UINT32_MAX },
-                 { PACK_BODY, 0 } };
+    } lies[] = { { 0, 100 },          { PACK_BODY - 1, 921 },
+                 { UINT64_MAX, 1 },   { 900, 53 },
+                 { 1000, 0 },         { UINT64_MAX - 47, 0 },
+                 { 900, UINT32_MAX }, { PACK_BODY, 0 } };
     uint8_t footer[PACK_FOOTER] = { 0 };
     uint64_t at;
     struct err e = { 0 };
@@ -291,16 +297,16 @@ a_malformed_directory_is_refused(void **state)
         uint32_t value;
         bool byte;
     } lies[] = {
-        { 36, PACK_BODY + 1, false },       /* offset */
+        { 36, PACK_BODY + 1, false }, /* offset */
         { 36, 0, false },
-        { 40, TAG_LEN - 1, false },         /* stored */
+        { 40, TAG_LEN - 1, false }, /* stored */
         { 40, UINT32_MAX, false },
         { 40, CHUNK_STORED_MAX + 1, false },
-        { 40, 101, false },                 /* the next does not follow */
-        { 44, CHUNK_RAW_MAX + 1, false },   /* raw */
-        { 48, 1, true },                    /* key */
-        { 49, 2, true },                    /* encoding */
-        { 50, 0, true },                    /* kind */
+        { 40, 101, false },               /* the next does not follow */
+        { 44, CHUNK_RAW_MAX + 1, false }, /* raw */
+        { 48, 1, true },                  /* key */
+        { 49, 2, true },                  /* encoding */
+        { 50, 0, true },                  /* kind */
         { 50, 7, true },
     };
     memcpy(saved, first, sizeof saved);
@@ -357,13 +363,14 @@ an_aborted_pack_leaves_no_file(void **state)
     (void)state;
     AUTOFREE char *path = folder_path(&b.folder, "pack");
     assert_ok(pack_begin(b.keys, CLASS_META, b.session->id, &b.random, mem_strdup(path),
-                         &w, &e), &e);
+                         &w, &e),
+              &e);
     assert_int_equal(access(path, F_OK), 0);
     pack_abort(w);
     assert_int_equal(access(path, F_OK), -1);
     assert_err(pack_begin(b.keys, CLASS_META, b.session->id, &b.random,
-                          folder_path(&b.folder, "no/such/folder"), &w, &e), &e,
-               ERR_NOT_FOUND);
+                          folder_path(&b.folder, "no/such/folder"), &w, &e),
+               &e, ERR_NOT_FOUND);
 }
 
 /* Two sessions in one pack, as repacking makes them. */
@@ -378,7 +385,8 @@ chunks_of_several_sessions_share_a_pack(void **state)
 
     (void)state;
     assert_ok(pack_begin(b.keys, CLASS_DATA, b.session->id, &b.random,
-                         folder_path(&b.folder, "pack"), &w, &e), &e);
+                         folder_path(&b.folder, "pack"), &w, &e),
+              &e);
     for (uint32_t i = 0; i < 6; i++) {
         struct chunk_record rec = record(i, 32);
         const struct session *s = i % 2 ? other : b.session;

@@ -64,7 +64,8 @@ a_signed_object_tells_its_body_and_its_signer(void **state)
     ring_init(&r);
     make(&r, OBJECT_DONE, &object);
     assert_ok(signed_open(buf_slice(&object), OBJECT_DONE, r.repo, known, &r, &h, signer,
-                          &body, &e), &e);
+                          &body, &e),
+              &e);
     assert_true(slice_equal(body, SLICE("the body")));
     assert_memory_equal(signer, r.host, ID_LEN);
 }

@@ -28,8 +28,8 @@ bench_release(struct bench *b)
     keys_free(b->keys);
 }
 
-#define BENCH(name)                             \
-    CLEANUP(bench_release) struct bench name;   \
+#define BENCH(name)                           \
+    CLEANUP(bench_release) struct bench name; \
     bench_init(&name)
 
 static bool

@@ -40,15 +40,16 @@ store_release(struct store *s)
     folder_remove(&s->folder);
 }
 
-#define STORE(name)                             \
-    CLEANUP(store_release) struct store name;   \
+#define STORE(name)                           \
+    CLEANUP(store_release) struct store name; \
     store_init(&name)
 
 static int64_t
 add(struct store *s, const char *target, const char *key, uint64_t size)
 {
-    struct queue_row row = { .target = target, .key = key, .size = size,
-                             .rank = RANK_INDEX };
+    struct queue_row row = {
+        .target = target, .key = key, .size = size, .rank = RANK_INDEX
+    };
     int64_t id = 0;
 
     fill_bytes(row.sha256, 32, size);
@@ -67,8 +68,7 @@ write_row(void *arg, const struct queue_row *row, struct err *e)
     fill_bytes(sha, 32, row->size);
     assert_memory_equal(row->sha256, sha, 32);
     assert_int_equal(row->rank, RANK_INDEX);
-    buf_printf(arg, "%s %s %llu;", row->target, row->key,
-               (unsigned long long)row->size);
+    buf_printf(arg, "%s %s %llu;", row->target, row->key, (unsigned long long)row->size);
     return 0;
 }
 

@@ -3,6 +3,7 @@
 #include "storage/driver.h"
 
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 void
@@ -10,6 +11,18 @@ folder_make(struct folder *f)
 {
     *f = (struct folder){ .path = "/tmp/drtool-test-XXXXXX" };
     assert_non_null(mkdtemp(f->path));
+}
+
+/* In memory where there is room, since a repository syncs all it writes. */
+static void
+folder_make_fast(struct folder *f)
+{
+    struct statvfs v;
+
+    *f = (struct folder){ .path = "/dev/shm/drtool-test-XXXXXX" };
+    if (statvfs("/dev/shm", &v) < 0 || v.f_bavail < ((uint64_t)256 << 20) / v.f_bsize
+        || !mkdtemp(f->path))
+        folder_make(f);
 }
 
 void
@@ -191,7 +204,8 @@ storage_hook(struct storage *inner, const struct hook *h)
     };
     struct hooked *x = mem_zalloc(sizeof *x);
 
-    x->base = (struct storage){ .ops = &ops, .traits = h->traits,
+    x->base = (struct storage){ .ops = &ops,
+                                .traits = h->traits,
                                 .url = mem_strdup(inner->url) };
     x->inner = inner;
     x->hook = *h;
@@ -206,7 +220,7 @@ site_make(struct site *s, size_t targets)
 
     assert_true(targets <= SITE_TARGETS_MAX);
     crypto_init();
-    folder_make(&s->folder);
+    folder_make_fast(&s->folder);
     s->conf.path = mem_strdup("test.yaml");
     s->conf.repository = mem_strdup("main");
     s->conf.key.file = folder_path(&s->folder, "key");
@@ -225,8 +239,9 @@ site_make(struct site *s, size_t targets)
 void
 site_open(struct site *s)
 {
-    struct repo_options o = { .conf = &s->conf, .write = true, .wrap = s->wrap,
-                              .wrap_arg = s->wrap_arg };
+    struct repo_options o = {
+        .conf = &s->conf, .write = true, .wrap = s->wrap, .wrap_arg = s->wrap_arg
+    };
     struct err e = { 0 };
 
     assert_null(s->repo);

@@ -27,20 +27,20 @@
 #endif
 
 /* Fails the test with the error's own words. */
-#define assert_ok(call, e)                                                     \
-    do {                                                                       \
-        int ok_ = (call);                                                      \
-        if (ok_ < 0)                                                           \
-            fail_msg("%s: %s", #call, err_text(e));                            \
+#define assert_ok(call, e)                          \
+    do {                                            \
+        int ok_ = (call);                           \
+        if (ok_ < 0)                                \
+            fail_msg("%s: %s", #call, err_text(e)); \
     } while (0)
 
 /* A failure of this kind; clears the error. */
-#define assert_err(call, e, kind_)                                             \
-    do {                                                                       \
-        *(e) = (struct err){ 0 };                                              \
-        assert_int_equal((call), -1);                                          \
-        assert_string_equal(err_name((e)->kind), err_name(kind_));             \
-        *(e) = (struct err){ 0 };                                              \
+#define assert_err(call, e, kind_)                                 \
+    do {                                                           \
+        *(e) = (struct err){ 0 };                                  \
+        assert_int_equal((call), -1);                              \
+        assert_string_equal(err_name((e)->kind), err_name(kind_)); \
+        *(e) = (struct err){ 0 };                                  \
     } while (0)
 
 /* A folder below /tmp; removed by folder_remove(). */
@@ -53,8 +53,8 @@ char *folder_path(const struct folder *f, const char *name); /* free it */
 /* Writes a file with the folders above it. */
 void folder_write(const struct folder *f, const char *name, struct slice data);
 
-#define FOLDER(name)                             \
-    CLEANUP(folder_remove) struct folder name;   \
+#define FOLDER(name)                           \
+    CLEANUP(folder_remove) struct folder name; \
     folder_make(&name)
 
 /* Bytes that look random, the same for the same seed. */
@@ -76,8 +76,8 @@ struct hook {
 };
 struct storage *storage_hook(struct storage *inner, const struct hook *h);
 
-/* A repository on `targets` folders t0, t1, ... below `folder`; the key file and
- * the state lie there too. */
+/* A repository on `targets` folders t0, t1, ... below `folder`, which is in memory
+ * if there is room; the key file and the state lie there too. */
 #define SITE_TARGETS_MAX 4
 struct site {
     struct folder folder;
@@ -101,8 +101,8 @@ size_t site_count(const struct site *s, size_t i, const char *prefix);
 /* Forgets what this host keeps of checked objects. */
 void site_drop_cache(struct site *s);
 
-#define SITE(name, targets_)                 \
-    CLEANUP(site_remove) struct site name;   \
+#define SITE(name, targets_)               \
+    CLEANUP(site_remove) struct site name; \
     site_make(&name, targets_)
 
 #endif
