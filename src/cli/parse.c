@@ -83,8 +83,10 @@ parse_unknown(const struct command *const *table, const char *const *words, size
         if (!command_hidden(table[i]))
             known[n++] = table[i]->name;
     if (is_group(table, words[0]) && count < 2)
-        return err_set(e, ERR_USAGE, 0, "%.40s needs a further word; see 'drtool help "
-                       "%.40s'", words[0], words[0]);
+        return err_set(e, ERR_USAGE, 0,
+                       "%.40s needs a further word; see 'drtool help "
+                       "%.40s'",
+                       words[0], words[0]);
     snprintf(name, sizeof name, "%.30s%s%.30s", words[0],
              is_group(table, words[0]) ? " " : "",
              is_group(table, words[0]) ? words[1] : "");
@@ -195,8 +197,10 @@ set_value(const struct option *o, const char *value, void *at, struct err *e)
         return 0;
     case OPT_DURATION:
         if (!text_duration(value, at))
-            return err_set(e, ERR_USAGE, 0, "--%s must be a duration such as 90s, 15m, "
-                           "4h or 7d, not \"%.60s\"", o->name, value);
+            return err_set(e, ERR_USAGE, 0,
+                           "--%s must be a duration such as 90s, 15m, "
+                           "4h or 7d, not \"%.60s\"",
+                           o->name, value);
         return 0;
     case OPT_ENUM:
         return set_enum(o, value, at, e);
@@ -274,6 +278,14 @@ read_letters(struct line *l, const char *letters, struct err *e)
     return 0;
 }
 
+/* "key --help": the option is read when it is its turn. */
+static bool
+asks_about_group(const struct line *l, const char *const *words)
+{
+    return l->next < l->count && is_group(l->table, words[0])
+        && (strcmp(words[1], "--help") == 0 || strcmp(words[1], "-h") == 0);
+}
+
 /* The first word that is no option names the command. A group's second word
  * stands right behind it. */
 static int
@@ -283,7 +295,8 @@ read_command(struct line *l, struct err *e)
     const char *const *words = l->argv + l->next - 1;
     const struct command *c = parse_find(l->table, words, l->count - l->next + 1, &used);
 
-    if (!c && l->out->globals.help) /* "drtool --help key": help tells */
+    /* "drtool --help key" and "drtool key --help": help tells */
+    if (!c && (l->out->globals.help || asks_about_group(l, words)))
         return l->out->args[l->out->arg_count++] = words[0], 0;
     if (!c)
         return parse_unknown(l->table, words, l->count - l->next + 1, e);
@@ -315,8 +328,9 @@ int
 parse_line(const struct command *const *table, int argc, const char *const *argv,
            struct parsed *out, struct err *e)
 {
-    struct line l = { .table = table, .argv = argv, .count = (size_t)argc, .next = 1,
-                      .out = out };
+    struct line l = {
+        .table = table, .argv = argv, .count = (size_t)argc, .next = 1, .out = out
+    };
 
     *out = (struct parsed){ .args = mem_zalloc(((size_t)argc + 1) * sizeof *out->args) };
     while (l.next < l.count) {
@@ -350,8 +364,8 @@ parse_release(struct parsed *p)
 
     for (; o && o->type != OPT_END; o++)
         if (o->type == OPT_STRINGS)
-            mem_free(((struct opt_strings *)(void *)((uint8_t *)p->options + o->at))
-                         ->items);
+            mem_free(
+                ((struct opt_strings *)(void *)((uint8_t *)p->options + o->at))->items);
     mem_free(p->options);
     mem_free(p->args);
     *p = (struct parsed){ 0 };
