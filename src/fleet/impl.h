@@ -50,6 +50,7 @@ struct fleet {
     pthread_cond_t changed;
     uint64_t spooled; /* bytes in the spool */
     int64_t position;
+    int64_t old_position; /* rows up to here were left by an earlier run */
     bool started, stopping;
     fleet_refused_fn *refused;
     void *refused_arg;
