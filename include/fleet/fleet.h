@@ -75,6 +75,8 @@ bool fleet_quorum_met(const struct fleet *f, const bool *have);
 bool target_is_up(struct fleet *f, const struct target *t);
 void fleet_set_state(struct fleet *f, struct target *t, enum target_state s,
                      const struct err *why); /* why may be NULL */
+/* What made a target leave TARGET_UP, copied. */
+void fleet_why(struct fleet *f, const struct target *t, struct err *why);
 /* Takes a failed call's error for what it says about the target's state;
  * errors about one object change nothing. */
 void fleet_fail(struct fleet *f, struct target *t, const struct err *why);

@@ -324,8 +324,10 @@ report(struct delivery *d, struct target_result *results)
         res->committed = d->work[i].committed;
         res->sent_bytes = atomic_load(&t->bytes_sent);
         res->sent_objects = atomic_load(&t->objects_sent);
-        if (!res->committed)
-            res->why = d->work[i].why.kind ? d->work[i].why : t->why;
+        if (!res->committed && d->work[i].why.kind != ERR_NONE)
+            res->why = d->work[i].why;
+        else if (!res->committed)
+            fleet_why(f, t, &res->why);
     }
 }
 

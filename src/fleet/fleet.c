@@ -137,6 +137,14 @@ fleet_set_state(struct fleet *f, struct target *t, enum target_state s,
 }
 
 void
+fleet_why(struct fleet *f, const struct target *t, struct err *why)
+{
+    pthread_mutex_lock(&f->lock);
+    *why = t->why;
+    pthread_mutex_unlock(&f->lock);
+}
+
+void
 fleet_fail(struct fleet *f, struct target *t, const struct err *why)
 {
     switch (why->kind) {
@@ -161,14 +169,16 @@ fleet_nobody(struct fleet *f, struct err *e)
 {
     const struct target *told = NULL;
 
+    pthread_mutex_lock(&f->lock);
     for (size_t i = 0; i < f->count; i++) {
         const struct target *t = &f->targets[i];
         if (t->why.kind != ERR_NONE && (!told || told->why.kind == ERR_DENIED))
             told = t;
     }
+    pthread_mutex_unlock(&f->lock);
     if (!told)
         return err_set(e, ERR_UNAVAIL, 0, "no target answers");
-    *e = told->why;
+    fleet_why(f, told, e);
     return err_in(e, "no target can be used; %s", told->name);
 }
 
@@ -198,7 +208,10 @@ fleet_each(struct fleet *f, bool also_new, fleet_each_fn *fn, void *arg)
     for (size_t i = 0; i < f->count; i++) {
         struct target *t = &f->targets[i];
         each[i] = (struct each){ fn, arg, t, i, 0, false };
-        if (t->state != TARGET_UP && !(also_new && t->state == TARGET_NEW))
+        pthread_mutex_lock(&f->lock);
+        bool wanted = t->state == TARGET_UP || (also_new && t->state == TARGET_NEW);
+        pthread_mutex_unlock(&f->lock);
+        if (!wanted)
             continue;
         each[i].started = pthread_create(&each[i].thread, NULL, each_main, &each[i]) == 0;
         if (!each[i].started)
