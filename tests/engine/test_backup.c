@@ -872,7 +872,7 @@ condemn_after_put(void *arg, enum fault_call call, const char *key)
 /* The pruner's mark comes while the snapshot is being committed, behind the
  * put of snap/ or of done/: a successor takes its place. */
 static void
-replaces_the_snapshot(const char *at)
+replaces_the_snapshot(const char *at, size_t done)
 {
     LAB(l);
 
@@ -889,6 +889,7 @@ replaces_the_snapshot(const char *at)
         assert_true(l.result.targets[i].committed);
         assert_int_equal(site_count(&l.site, i, "snap/"), 2);
         assert_int_equal(site_count(&l.site, i, "gone/"), 1);
+        assert_true(i != 1 || site_count(&l.site, i, "done/") == done);
     }
     l.hooked = TARGETS;
     struct repo *r = open_reader(&l, false);
@@ -908,14 +909,14 @@ static void
 a_pack_condemned_after_the_snapshot_was_put_makes_a_successor(void **state)
 {
     (void)state;
-    replaces_the_snapshot("snap/");
+    replaces_the_snapshot("snap/", 1); /* the first one is not even completed */
 }
 
 static void
 a_pack_condemned_after_done_was_put_makes_a_successor(void **state)
 {
     (void)state;
-    replaces_the_snapshot("done/");
+    replaces_the_snapshot("done/", 2);
 }
 
 int

@@ -234,15 +234,20 @@ a_tree_of_another_length_than_its_file_is_refused(void **state)
     assert_err(extent_each(&en, nodes_load, &n, NULL, NULL, &e), &e, ERR_CORRUPT);
 }
 
+struct covered {
+    uint64_t end, size;
+};
+
 static int
-sum(void *arg, uint64_t at, const struct extent *x, struct err *e)
+cover(void *arg, uint64_t at, const struct extent *x, struct err *e)
 {
-    uint64_t *end = arg;
+    struct covered *c = arg;
 
     (void)e;
-    assert_true(at == *end);
+    assert_true(at == c->end);
     assert_true(x->offset <= CHUNK_RAW_MAX);
-    *end += x->len;
+    assert_true(x->len <= c->size - c->end); /* nothing behind the file's end is told */
+    c->end += x->len;
     return 0;
 }
 
@@ -250,12 +255,12 @@ sum(void *arg, uint64_t at, const struct extent *x, struct err *e)
 static void
 walk_lies(struct nodes *n, const struct entry *en, struct slice lied)
 {
-    uint64_t end = 0;
+    struct covered c = { 0, en->size };
     struct err e = { 0 };
 
     n->lied = lied;
-    if (extent_each(en, nodes_load, n, sum, &end, &e) == 0)
-        assert_true(end == en->size);
+    if (extent_each(en, nodes_load, n, cover, &c, &e) == 0)
+        assert_true(c.end == en->size);
     else
         assert_true(e.kind == ERR_CORRUPT || e.kind == ERR_NOT_FOUND);
 }

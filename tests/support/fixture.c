@@ -6,11 +6,39 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+/* A test that fails leaves by a jump: what it had made is removed at the end. */
+#define LIVE_MAX 32
+static struct folder live[LIVE_MAX];
+
+static void
+remove_live(void)
+{
+    struct err ignored = { 0 };
+
+    for (size_t i = 0; i < LIVE_MAX; i++)
+        if (live[i].path[0] && fs_remove_tree(live[i].path, &ignored) < 0)
+            fprintf(stderr, "%s stays\n", live[i].path);
+}
+
+static void
+note_live(const struct folder *f, bool made)
+{
+    static bool registered;
+    size_t i = 0;
+
+    while (i < LIVE_MAX && strcmp(live[i].path, made ? "" : f->path) != 0)
+        i++;
+    if (i < LIVE_MAX)
+        live[i] = made ? *f : (struct folder){ .path = "" };
+    registered = registered || atexit(remove_live) == 0;
+}
+
 void
 folder_make(struct folder *f)
 {
     *f = (struct folder){ .path = "/tmp/drtool-test-XXXXXX" };
     assert_non_null(mkdtemp(f->path));
+    note_live(f, true);
 }
 
 /* In memory where there is room, since a repository syncs all it writes. */
@@ -20,8 +48,10 @@ folder_make_fast(struct folder *f)
     struct statvfs v;
 
     *f = (struct folder){ .path = "/dev/shm/drtool-test-XXXXXX" };
-    if (statvfs("/dev/shm", &v) < 0 || v.f_bavail < ((uint64_t)256 << 20) / v.f_bsize
-        || !mkdtemp(f->path))
+    if (statvfs("/dev/shm", &v) == 0 && v.f_bavail >= ((uint64_t)256 << 20) / v.f_bsize
+        && mkdtemp(f->path))
+        note_live(f, true);
+    else
         folder_make(f);
 }
 
@@ -30,6 +60,7 @@ folder_remove(struct folder *f)
 {
     struct err e = { 0 };
 
+    note_live(f, false);
     assert_ok(fs_remove_tree(f->path, &e), &e);
 }
 
