@@ -244,6 +244,9 @@ repo_snapshots(struct repo *r, struct snapshot_list *out, struct err *e)
     for (size_t i = 0; i < out->count; i++) {
         struct snapshot_row *row = &out->rows[i];
         struct err bad = { 0 };
+        if (row->snap == 0 && (row->done & ~row->gone) != 0)
+            log_warn("a snapshot was complete and its object is on no target: %s",
+                     row->key);
         if ((row->snap & ~row->gone) == 0)
             continue;
         if (keys_can_open(r->keys, CLASS_META) && load_row(r, row, &bad) < 0) {

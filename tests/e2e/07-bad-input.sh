@@ -126,7 +126,7 @@ state_lost() {
 damaged_state() {
     local f
     fresh
-    find "$R/state" -type f -size +0 >"$W/files"
+    find "$R/state" -type f -name '*.db' -size +0 >"$W/files"
     [ -s "$W/files" ] || fail "there is no state"
     while read -r f; do
         fresh
