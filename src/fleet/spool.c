@@ -50,7 +50,12 @@ bool
 fleet_holds(struct fleet *f, const char *key)
 {
     AUTOFREE char *path = spool_path(f, key);
-    bool held = access(path, R_OK) == 0;
+    unsigned waiting = 0;
+    struct err ignored = { 0 };
+    /* A file without a row is on its way to nobody: killed before it was queued. */
+    bool held = access(path, R_OK) == 0
+             && state_queue_waiting(f->state, key, &waiting, &ignored) == 0
+             && waiting > 0;
 
     for (size_t i = 0; i < f->count && !held; i++) {
         struct object_info info;
