@@ -199,6 +199,8 @@ all_targets() {
 each() {
     local object i=$((RANDOM % 4)) kind bad=0 n=0
     while read -r object; do
+        # records and header of a target are mended by the next writer, not by verify
+        case "$1 $object" in "one_target conf/"* | "one_target drt.repo") continue ;; esac
         choose "$object"
         for kind in "${KINDS[@]}"; do
             n=$((n + 1))
