@@ -158,7 +158,8 @@ dies_meanwhile() {
     head -c 150000000 /dev/urandom >"$S/long"
     dr_start --json backup
     for _ in $(seq 500); do
-        s3_list us | grep -q ' [23][0-9]\{7\}$' && break
+        s3_list us >"$W/sent.us" || exit 99
+        grep -q ' [23][0-9]\{7\}$' "$W/sent.us" && break
         live "$pid" || break
     done
     gateway_down us
