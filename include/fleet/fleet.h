@@ -2,10 +2,12 @@
  * fleet: all targets of a repository, and the rule how many must hold a thing.
  *
  * Writing: fleet_put() is safe in the spool when it returns; each target has
- * a lane that delivers the queue in the order put, at its own pace. A lane
- * that fails stops; what it did not deliver stays in the queue (state.db) for
- * the next run or `sync`. An object that W targets hold may leave the spool:
- * a lane that still needs it reads it back from a target that has it.
+ * a lane that delivers the queue in the order put, at its own pace, with as many
+ * requests at once as help. The lane of a target that does not answer rests until
+ * the target's breaker (fleet/health.h) lets it probe whether it is back; what it
+ * did not deliver stays in the queue (state.db) for the next run or `sync`. An
+ * object that W targets hold may leave the spool: a lane that still needs it reads
+ * it back from a target that has it.
  *
  * Reading: fleet_get() asks one target after the other until the bytes pass
  * the caller's check, so nothing is believed before it was checked.
@@ -16,6 +18,7 @@
 #define FLEET_FLEET_H
 
 #include "conf/config.h"
+#include "fleet/health.h"
 #include "state/state.h"
 #include "storage/storage.h"
 
@@ -23,26 +26,14 @@
 
 #define FLEET_TARGETS_MAX 16
 
-enum target_state {
-    TARGET_NEW, /* not asked yet */
-    TARGET_UP,
-    TARGET_DOWN,   /* does not answer */
-    TARGET_DENIED, /* refuses our credentials */
-    TARGET_FULL,
-    TARGET_EMPTY,   /* answers, but holds no repository */
-    TARGET_FOREIGN, /* holds another repository, or a forged header */
-};
-const char *target_state_name(enum target_state s);
-
 struct target {
     const struct conf_target *conf;
     const char *name;
     const char *site;
     struct storage *store;
-    uint8_t id[16]; /* from its repository header */
-    enum target_state
-        state; /* under the fleet's lock: use target_is_up(), fleet_fail() */
-    struct err why;
+    uint8_t id[16];       /* from its repository header */
+    struct health health; /* under the fleet's lock, as is why */
+    struct err why;       /* what made it leave those that answer */
     atomic_ullong bytes_sent, objects_sent, bytes_read, reads, bad_reads;
 };
 
@@ -56,6 +47,7 @@ struct fleet_options {
     const char *spool_dir;
     uint64_t spool_max;
     struct state *state;
+    int64_t breaker_ms; /* of a breaker that has just opened; 0: HEALTH_WAIT_MS */
     /* Puts a wrapper round a target's storage; NULL: none. Faults come in here. */
     struct storage *(*wrap)(void *arg, const char *target, struct storage *inner);
     void *wrap_arg;
@@ -72,14 +64,20 @@ unsigned fleet_quorum(const struct fleet *f);
  * sites where the fleet has them and W is over 1. */
 bool fleet_quorum_met(const struct fleet *f, const bool *have);
 
+/* Does it answer, as far as we know, and is it ours? */
 bool target_is_up(struct fleet *f, const struct target *t);
-void fleet_set_state(struct fleet *f, struct target *t, enum target_state s,
-                     const struct err *why); /* why may be NULL */
-/* What made a target leave TARGET_UP, copied. */
+enum target_state target_state(struct fleet *f, const struct target *t);
+/* Who it is was found out: TARGET_UP (ours), TARGET_EMPTY or TARGET_FOREIGN; `why`
+ * may be NULL. */
+void fleet_found(struct fleet *f, struct target *t, enum target_state s,
+                 const struct err *why);
+/* What made a target leave those that answer, copied. */
 void fleet_why(struct fleet *f, const struct target *t, struct err *why);
-/* Takes a failed call's error for what it says about the target's state;
- * errors about one object change nothing. */
+/* The caller cannot go on with this target for now, because a call of it failed:
+ * one that is silent is down at once. Errors about one object change nothing. */
 void fleet_fail(struct fleet *f, struct target *t, const struct err *why);
+/* Something happened that is no error: level, cleared. */
+void fleet_note(struct fleet *f, struct target *t, enum health_event what);
 
 /* No target is up: -1 with what the targets said, DENIED only if all say so. */
 int fleet_nobody(struct fleet *f, struct err *e);
@@ -88,11 +86,16 @@ int fleet_nobody(struct fleet *f, struct err *e);
 typedef void fleet_each_fn(void *arg, struct target *t, size_t index);
 void fleet_each(struct fleet *f, bool also_new, fleet_each_fn *fn, void *arg);
 
-/* Writing. `refused` tells names that must not be put on a target (they are
- * named by its prune records); may be NULL. */
-typedef bool fleet_refused_fn(void *arg, const struct target *t, const char *key);
-MUST_USE int fleet_start(struct fleet *f, fleet_refused_fn *refused, void *arg,
-                         struct err *e);
+/* What writing needs to know of the repository. `refused` tells names that must
+ * not be put on a target (its prune records name them). `probe` asks one that was
+ * away whether it answers and is still ours, with what refused() has to know of it:
+ * 0, or -1. Both are called by lanes; either may be NULL. */
+struct fleet_rules {
+    bool (*refused)(void *arg, const struct target *t, const char *key);
+    int (*probe)(void *arg, struct target *t, size_t index, struct err *e);
+    void *arg;
+};
+MUST_USE int fleet_start(struct fleet *f, const struct fleet_rules *rules, struct err *e);
 
 /* A file in the spool, written by the caller, becomes an object. */
 char *fleet_spool_tmp(struct fleet *f); /* a new name in the spool; free it */
@@ -114,7 +117,7 @@ bool fleet_holds(struct fleet *f, const char *key);
 
 /* Everything put so far; fleet_wait() tells when a target has it all. */
 int64_t fleet_position(struct fleet *f);
-/* 1 delivered, 0 the time is over, -1 the lane failed (e is the target's). */
+/* 1 delivered, 0 the time is over, -1 it takes nothing for now (e is the target's). */
 MUST_USE int fleet_wait(struct fleet *f, struct target *t, int64_t position,
                         int64_t timeout_ms, struct err *e);
 void fleet_stop(struct fleet *f); /* ends the lanes, tidies the spool */

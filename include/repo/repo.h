@@ -76,7 +76,10 @@ MUST_USE int repo_load_index(struct repo *r, struct err *e);
 bool repo_usable(void *arg, uint32_t pack);
 /* Is it listed by (and not condemned on) this target? */
 bool repo_listed(struct repo *r, size_t target, uint32_t pack);
-/* A fleet_refused_fn: named by a mark or sweep there. */
+/* Starts the fleet's lanes, which refuse what a target's prune records name, and
+ * look whether a target that returns is still ours. */
+MUST_USE int repo_start(struct repo *r, struct err *e);
+/* Named by a mark or sweep there? */
 bool repo_refused(void *arg, const struct target *t, const char *key);
 /* Lists gc/ of one target anew, for the commit; the packs named there. */
 MUST_USE int repo_load_gc(struct repo *r, struct target *t, size_t index, struct err *e);

@@ -27,7 +27,8 @@ tell_target(struct app *app, struct repo *r, const struct target *x, struct tabl
     uint64_t rows = 0, bytes = 0;
     unsigned commits = 0;
     char queued[24], waiting[16];
-    bool up = x->state == TARGET_UP;
+    enum target_state s = target_state(repo_fleet(r), x);
+    bool up = s == TARGET_UP;
 
     if (state_queue_sum(repo_state(r), x->name, &rows, &bytes, e) < 0
         || state_commit_list(repo_state(r), x->name, count_commit, &commits, e) < 0)
@@ -35,14 +36,14 @@ tell_target(struct app *app, struct repo *r, const struct target *x, struct tabl
     json_put_text(o, "name", x->name);
     json_put_text(o, "site", x->site);
     json_put_text(o, "url", storage_url(x->store));
-    json_put_text(o, "state", target_state_name(x->state));
+    json_put_text(o, "state", target_state_name(s));
     json_put_text(o, "error", up ? NULL : err_text(&x->why));
     json_put_int(o, "queued_objects", (int64_t)rows);
     json_put_int(o, "queued_bytes", (int64_t)bytes);
     json_put_int(o, "uncommitted_snapshots", commits);
     snprintf(queued, sizeof queued, "%llu", (unsigned long long)rows);
     snprintf(waiting, sizeof waiting, "%u", commits);
-    TABLE_ROW(t, x->name, x->site, target_state_name(x->state), queued,
+    TABLE_ROW(t, x->name, x->site, target_state_name(s), queued,
               text_of_size(bytes), waiting, storage_url(x->store));
     if (!up || rows > 0 || commits > 0)
         app_note(app, STATUS_DEGRADED);

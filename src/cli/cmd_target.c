@@ -28,7 +28,7 @@ fill(struct app *app, struct repo *r, const char *name, struct err *e)
     struct sync_options so = { .to = name };
     struct sync_result res;
 
-    if (repo_load_index(r, e) < 0 || fleet_start(repo_fleet(r), repo_refused, r, e) < 0
+    if (repo_load_index(r, e) < 0 || repo_start(r, e) < 0
         || engine_sync(r, &so, &res, e) < 0)
         return -1;
     const struct target *t = find(r, name);

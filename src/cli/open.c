@@ -43,7 +43,7 @@ open_for_writing(struct app *app, int64_t wait_ms, struct repo **out, struct err
 {
     if (open_repo(app, true, wait_ms, out, e) < 0)
         return -1;
-    if (fleet_start(repo_fleet(*out), repo_refused, *out, e) < 0) {
+    if (repo_start(*out, e) < 0) {
         repo_close(TAKE(*out));
         return -1;
     }
@@ -57,12 +57,13 @@ open_tell_targets(struct app *app, struct repo *r)
 
     for (size_t i = 0; i < fleet_count(repo_fleet(r)); i++) {
         const struct target *t = fleet_target(repo_fleet(r), i);
+        enum target_state s = target_state(repo_fleet(r), t);
         json_t *o = json_add_object(all);
         json_put_text(o, "name", t->name);
         json_put_text(o, "site", t->site);
         json_put_text(o, "url", storage_url(t->store));
-        json_put_text(o, "state", target_state_name(t->state));
-        if (t->state != TARGET_UP)
+        json_put_text(o, "state", target_state_name(s));
+        if (!target_is_up(repo_fleet(r), t))
             json_put_text(o, "error", err_text(&t->why));
         json_put_int(o, "bytes_read", (int64_t)atomic_load(&t->bytes_read));
         json_put_int(o, "bytes_sent", (int64_t)atomic_load(&t->bytes_sent));

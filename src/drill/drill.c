@@ -111,7 +111,7 @@ note_targets(struct drill *d)
         const struct target *t = fleet_target(f, i);
         d->result->targets[d->result->target_count++] = (struct drill_target){
             .name = mem_strdup(t->name),
-            .state = target_state_name(t->state),
+            .state = target_state_name(t->health.state),
             .bytes = atomic_load(&t->bytes_read),
             .reads = atomic_load(&t->reads),
             .bad_reads = atomic_load(&t->bad_reads),

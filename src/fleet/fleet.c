@@ -1,4 +1,5 @@
 #include "fleet/fleet.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "storage/open.h"
 
@@ -7,14 +8,47 @@
 #include <assert.h>
 #include <string.h>
 
-const char *
-target_state_name(enum target_state s)
+struct health_now
+fleet_now(void)
 {
-    static const char *const names[] = { "new",  "up",    "down",   "denied",
-                                         "full", "empty", "foreign" };
+    return (struct health_now){ clock_mono_ms(), clock_now().s };
+}
 
-    assert(s < COUNT_OF(names));
-    return names[s];
+/* What an earlier run remembered of the target, and whether anything waits for it. */
+static int
+recall(struct fleet *f, struct target *t, struct err *e)
+{
+    AUTOFREE char *name = mem_printf("health/%s", t->name);
+    AUTOBUF struct buf kept = BUF(HEALTH_KEPT);
+    struct err bad = { 0 };
+    uint64_t rows = 0, bytes = 0;
+    unsigned max = storage_traits(t->store) & STORAGE_LOCAL ? 1 : LANE_SENDERS_MAX;
+
+    health_init(&t->health, max, f->breaker_ms);
+    if (!f->state)
+        return 0;
+    if (state_get(f->state, name, &kept, &bad) == 1)
+        (void)!health_recall(&t->health, buf_slice(&kept));
+    t->health.behind = false;
+    if (state_queue_sum(f->state, t->name, &rows, &bytes, e) < 0)
+        return -1;
+    if (rows > 0)
+        health_event(&t->health, HEALTH_BEHIND, fleet_now());
+    return 0;
+}
+
+static void
+remember(struct fleet *f, struct target *t)
+{
+    AUTOFREE char *name = mem_printf("health/%s", t->name);
+    AUTOBUF struct buf kept = BUF(HEALTH_KEPT);
+    struct err e = { 0 };
+
+    if (!f->state || t->health.state == TARGET_NEW)
+        return;
+    health_keep(&t->health, &kept);
+    if (state_put(f->state, name, buf_slice(&kept), &e) < 0)
+        log_debug("%s", err_text(&e));
 }
 
 int
@@ -28,6 +62,7 @@ fleet_open(const struct fleet_options *o, struct fleet **out, struct err *e)
     f->state = o->state;
     f->spool_dir = mem_strdup(o->spool_dir);
     f->spool_max = o->spool_max;
+    f->breaker_ms = o->breaker_ms;
     f->distinct_sites = o->distinct_sites;
     f->quorum = o->quorum           ? o->quorum
               : o->target_count < 3 ? (unsigned)o->target_count
@@ -45,6 +80,10 @@ fleet_open(const struct fleet_options *o, struct fleet **out, struct err *e)
         if (o->wrap)
             t->store = o->wrap(o->wrap_arg, t->name, t->store);
         f->count++;
+        if (recall(f, t, e) < 0) {
+            fleet_close(f);
+            return -1;
+        }
     }
     *out = f;
     return 0;
@@ -56,8 +95,10 @@ fleet_close(struct fleet *f)
     if (!f)
         return;
     fleet_stop(f);
-    for (size_t i = 0; i < f->count; i++)
+    for (size_t i = 0; i < f->count; i++) {
+        remember(f, &f->targets[i]);
         storage_close(f->targets[i].store);
+    }
     for (size_t i = 0; i < f->bad_count; i++)
         mem_free(f->bad[i].key);
     pthread_mutex_destroy(&f->lock);
@@ -116,24 +157,43 @@ bool
 target_is_up(struct fleet *f, const struct target *t)
 {
     pthread_mutex_lock(&f->lock);
-    bool up = t->state == TARGET_UP;
+    bool up = health_answers(&t->health);
     pthread_mutex_unlock(&f->lock);
     return up;
 }
 
-void
-fleet_set_state(struct fleet *f, struct target *t, enum target_state s,
-                const struct err *why)
+enum target_state
+target_state(struct fleet *f, const struct target *t)
 {
     pthread_mutex_lock(&f->lock);
-    bool changed = t->state != s;
-    t->state = s;
+    enum target_state s = t->health.state;
+    pthread_mutex_unlock(&f->lock);
+    return s;
+}
+
+/* Tells a change; without the lock. */
+static void
+tell(const struct target *t, enum target_state s, const struct err *why)
+{
+    if (why)
+        log_warn("target %s is %s: %s", t->name, target_state_name(s), err_text(why));
+    else
+        log_info("target %s is %s", t->name, target_state_name(s));
+}
+
+void
+fleet_found(struct fleet *f, struct target *t, enum target_state s, const struct err *why)
+{
+    pthread_mutex_lock(&f->lock);
+    enum target_state before = t->health.state;
+    health_found(&t->health, s, fleet_now());
+    s = t->health.state;
     if (why)
         t->why = *why;
     pthread_cond_broadcast(&f->changed);
     pthread_mutex_unlock(&f->lock);
-    if (changed && s != TARGET_UP && why)
-        log_warn("target %s is %s: %s", t->name, target_state_name(s), err_text(why));
+    if (s != before)
+        tell(t, s, why);
 }
 
 void
@@ -145,23 +205,56 @@ fleet_why(struct fleet *f, const struct target *t, struct err *why)
 }
 
 void
+fleet_event(struct fleet *f, struct target *t, enum health_event what,
+            const struct err *why)
+{
+    pthread_mutex_lock(&f->lock);
+    bool changed = health_event(&t->health, what, fleet_now());
+    enum target_state s = t->health.state;
+    bool good = health_answers(&t->health);
+    if (why && (!good || changed))
+        t->why = *why;
+    if (changed)
+        pthread_cond_broadcast(&f->changed);
+    pthread_mutex_unlock(&f->lock);
+    if (changed)
+        tell(t, s, why);
+}
+
+void
+fleet_outcome(struct fleet *f, struct target *t, bool put, uint64_t bytes,
+              const struct err *why)
+{
+    int what = why ? health_meaning(why) : put ? HEALTH_STORED : HEALTH_ANSWER;
+
+    if (what < 0)
+        return;
+    if (what == HEALTH_WRONG) /* only who compares with a name can say so */
+        what = HEALTH_ANSWER;
+    fleet_event(f, t, (enum health_event)what, what == HEALTH_ANSWER ? NULL : why);
+    if (why)
+        return;
+    pthread_mutex_lock(&f->lock);
+    health_pace(&t->health, bytes, fleet_now());
+    pthread_mutex_unlock(&f->lock);
+}
+
+void
 fleet_fail(struct fleet *f, struct target *t, const struct err *why)
 {
-    switch (why->kind) {
-    case ERR_DENIED:
-        fleet_set_state(f, t, TARGET_DENIED, why);
+    int what = health_meaning(why);
+
+    if (what < 0 || what == HEALTH_ANSWER || what == HEALTH_WRONG)
         return;
-    case ERR_FULL:
-        fleet_set_state(f, t, TARGET_FULL, why);
-        return;
-    case ERR_NOT_FOUND:
-    case ERR_CORRUPT:
-    case ERR_FORGED:
-    case ERR_CANCELLED:
-        return; /* about one object or about us, not about the target */
-    default:
-        fleet_set_state(f, t, TARGET_DOWN, why);
-    }
+    if (what == HEALTH_SILENCE || what == HEALTH_SLOWDOWN)
+        what = HEALTH_AWAY;
+    fleet_event(f, t, (enum health_event)what, why);
+}
+
+void
+fleet_note(struct fleet *f, struct target *t, enum health_event what)
+{
+    fleet_event(f, t, what, NULL);
 }
 
 int
@@ -209,7 +302,8 @@ fleet_each(struct fleet *f, bool also_new, fleet_each_fn *fn, void *arg)
         struct target *t = &f->targets[i];
         each[i] = (struct each){ fn, arg, t, i, 0, false };
         pthread_mutex_lock(&f->lock);
-        bool wanted = t->state == TARGET_UP || (also_new && t->state == TARGET_NEW);
+        bool wanted = health_answers(&t->health)
+                   || (also_new && t->health.state == TARGET_NEW);
         pthread_mutex_unlock(&f->lock);
         if (!wanted)
             continue;

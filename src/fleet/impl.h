@@ -6,7 +6,7 @@
 
 #include <pthread.h>
 
-#define LANE_SENDERS 4 /* parallel requests per remote target */
+#define LANE_SENDERS_MAX 16 /* parallel requests per remote target */
 #define LANE_ITEMS 64  /* rows of the queue that a lane holds in memory */
 #define FLEET_BAD_MAX 1000
 
@@ -22,14 +22,17 @@ struct item {
 struct lane {
     struct fleet *fleet;
     struct target *target;
-    pthread_t threads[LANE_SENDERS];
+    size_t index;
+    pthread_t threads[LANE_SENDERS_MAX];
     unsigned thread_count;
     struct item items[LANE_ITEMS]; /* in the order of the queue */
     unsigned item_count, busy;
     int64_t last_id; /* the highest id taken from the queue */
     int64_t asked;   /* fleet.position when the queue was asked last; -1: never */
     bool drained;    /* it had nothing behind last_id then */
-    bool failed;
+    int64_t starved_until_ms; /* nobody gives what it is to send; 0: no */
+    struct err why;           /* of broken or starved */
+    bool broken;              /* by our own means: the local state cannot be read */
 };
 
 struct bad_read {
@@ -46,17 +49,25 @@ struct fleet {
     struct state *state;
     char *spool_dir;
     uint64_t spool_max;
+    int64_t breaker_ms;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     uint64_t spooled; /* bytes in the spool */
     int64_t position;
     int64_t old_position; /* rows up to here were left by an earlier run */
     bool started, stopping;
-    fleet_refused_fn *refused;
-    void *refused_arg;
+    struct fleet_rules rules;
     struct bad_read bad[FLEET_BAD_MAX];
     size_t bad_count;
 };
+
+struct health_now fleet_now(void);
+/* Takes an event with the reason (NULL: none), and tells of a change. Without the
+ * lock, as is fleet_outcome(): how one request ended, `why` NULL: well. */
+void fleet_event(struct fleet *f, struct target *t, enum health_event what,
+                 const struct err *why);
+void fleet_outcome(struct fleet *f, struct target *t, bool put, uint64_t bytes,
+                   const struct err *why);
 
 char *spool_path(const struct fleet *f, const char *key); /* free it */
 /* Drops the spool file when no target waits for it, or when `quorum_is_enough`
@@ -64,8 +75,5 @@ char *spool_path(const struct fleet *f, const char *key); /* free it */
 void spool_release(struct fleet *f, const char *key, bool quorum_is_enough);
 void spool_scan(struct fleet *f); /* at the start: leftovers go, sizes are added up */
 void spool_tidy(struct fleet *f); /* at the end: what W targets hold goes */
-
-void lane_start(struct fleet *f, struct lane *l);
-void lane_stop(struct lane *l);
 
 #endif

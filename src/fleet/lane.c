@@ -13,6 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#define IDLE_MS 200     /* so often is looked whether a breaker's time is over */
+#define STARVED_MS 5000 /* after which an object that nobody gave is asked for again */
+
 static int
 take_row(void *arg, const struct queue_row *row, struct err *e)
 {
@@ -92,14 +95,17 @@ has_arrived(struct target *t, const struct item *it)
     return storage_head(t->store, it->key, &info, &none) == 0 && info.size == it->size;
 }
 
-/* Sends one object, from the spool or from a target that has it. */
+/* Sends one object, from the spool or from a target that has it. 0, or -1 and
+ * whether it was for want of the object: then the target is not to blame. */
 static int
-deliver(struct fleet *f, struct target *t, const struct item *it, struct err *e)
+deliver(struct fleet *f, struct target *t, const struct item *it, bool *starved,
+        struct err *e)
 {
     AUTOFREE char *path = spool_path(f, it->key);
     AUTOFREE char *fetched = NULL;
 
-    if (f->refused && f->refused(f->refused_arg, t, it->key)) {
+    *starved = false;
+    if (f->rules.refused && f->rules.refused(f->rules.arg, t, it->key)) {
         log_info("%s is named by a prune record of %s: not sent", it->key, t->name);
         return 0;
     }
@@ -107,8 +113,10 @@ deliver(struct fleet *f, struct target *t, const struct item *it, struct err *e)
         return 0;
     if (access(path, R_OK) == 0)
         return put_from(t, it, path, e);
-    if (fleet_fetch(f, t, it->key, it->size, it->sha256, &fetched, e) < 0)
+    if (fleet_fetch(f, t, it->key, it->size, it->sha256, &fetched, e) < 0) {
+        *starved = true;
         return err_in(e, "reading %s back for %s", it->key, t->name);
+    }
     int rc = put_from(t, it, fetched, e);
     unlink(fetched);
     return rc;
@@ -130,30 +138,89 @@ send_item(struct lane *l, struct item *it)
     struct fleet *f = l->fleet;
     struct item copy = *it;
     struct err e = { 0 };
+    bool starved;
 
     copy.key = mem_strdup(it->key);
     it->state = ITEM_BUSY;
     l->busy++;
     pthread_mutex_unlock(&f->lock);
-    int rc = deliver(f, l->target, &copy, &e);
+    int rc = deliver(f, l->target, &copy, &starved, &e);
+    if (!starved)
+        fleet_outcome(f, l->target, true, copy.size, rc < 0 ? &e : NULL);
     if (rc == 0) {
         atomic_fetch_add(&l->target->bytes_sent, copy.size);
         atomic_fetch_add(&l->target->objects_sent, 1);
         rc = state_queue_done(f->state, copy.id, &e);
         spool_release(f, copy.key, false);
+        l->broken |= rc < 0;
     }
-    if (rc < 0)
-        fleet_fail(f, l->target, &e);
     pthread_mutex_lock(&f->lock);
     l->busy--;
     it = find_item(l, copy.id);
     it->state = rc == 0 ? ITEM_DONE : ITEM_WAITS;
-    if (rc < 0 && !l->failed) {
-        l->failed = true;
-        l->target->why = e;
+    if (rc < 0 && starved)
+        l->starved_until_ms = clock_mono_ms() + STARVED_MS;
+    if (rc < 0) {
+        l->why = e;
+        l->target->health.behind = true; /* it is, once it answers again */
+    } else {
+        l->starved_until_ms = 0;
     }
     mem_free(copy.key);
     pthread_cond_broadcast(&f->changed);
+}
+
+/* Asks a target that was away whether it is back, with the lock released. */
+static void
+probe_target(struct lane *l)
+{
+    struct fleet *f = l->fleet;
+    struct err e = { 0 };
+
+    pthread_mutex_unlock(&f->lock);
+    int rc = f->rules.probe ? f->rules.probe(f->rules.arg, l->target, l->index, &e) : 0;
+    if (rc == 0)
+        fleet_event(f, l->target, HEALTH_ANSWER, NULL);
+    else
+        fleet_fail(f, l->target, &e);
+    pthread_mutex_lock(&f->lock);
+}
+
+/* What is to be done now: an item, or NULL. With the lock. */
+static struct item *
+choose(struct lane *l)
+{
+    struct health *h = &l->target->health;
+    struct item *it = NULL;
+
+    if (l->busy >= h->window || clock_mono_ms() < l->starved_until_ms)
+        return NULL;
+    it = next_item(l);
+    if (!it && may_have_more(l)) {
+        struct err e = { 0 };
+        if (refill(l, &e) < 0) {
+            l->broken = true;
+            l->why = e;
+            return NULL;
+        }
+        pthread_cond_broadcast(&l->fleet->changed);
+        it = next_item(l);
+    }
+    if (!it && l->busy == 0 && !may_have_more(l)
+        && health_event(h, HEALTH_LEVEL, fleet_now()))
+        log_info("target %s has all that waited for it", l->target->name);
+    return it;
+}
+
+static void *sender(void *arg);
+
+/* One more sender, as long as the lane may have more requests than senders. */
+static void
+add_sender(struct lane *l)
+{
+    if (l->thread_count < l->target->health.window && l->thread_count < LANE_SENDERS_MAX
+        && pthread_create(&l->threads[l->thread_count], NULL, sender, l) == 0)
+        l->thread_count++;
 }
 
 static void *
@@ -161,25 +228,22 @@ sender(void *arg)
 {
     struct lane *l = arg;
     struct fleet *f = l->fleet;
-    struct err e = { 0 };
+    struct health *h = &l->target->health;
 
     pthread_mutex_lock(&f->lock);
-    while (!f->stopping && !l->failed && !cancel_requested()) {
-        struct item *it = next_item(l);
-        if (!it && may_have_more(l)) {
-            if (refill(l, &e) < 0) {
-                l->failed = true;
-                l->target->why = e;
-                break;
-            }
-            pthread_cond_broadcast(&f->changed);
-            it = next_item(l);
+    while (!f->stopping && !l->broken && !cancel_requested()) {
+        bool answers = health_answers(h);
+        if (!answers && health_may_try(h, false, fleet_now())) {
+            probe_target(l);
+            continue;
         }
-        if (it) {
+        struct item *it = answers ? choose(l) : NULL;
+        if (it && (h->state != TARGET_FULL || health_may_try(h, true, fleet_now()))) {
+            add_sender(l);
             send_item(l, it);
             continue;
         }
-        struct timespec until = clock_after(1000);
+        struct timespec until = clock_after(IDLE_MS);
         pthread_cond_timedwait(&f->changed, &f->lock, &until);
     }
     pthread_cond_broadcast(&f->changed);
@@ -187,21 +251,21 @@ sender(void *arg)
     return NULL;
 }
 
-void
-lane_start(struct fleet *f, struct lane *l)
+static void
+lane_start(struct fleet *f, size_t index)
 {
-    unsigned want = storage_traits(l->target->store) & STORAGE_LOCAL ? 1 : LANE_SENDERS;
+    struct lane *l = &f->lanes[index];
+    struct target *t = &f->targets[index];
 
-    l->fleet = f;
+    *l = (struct lane){ .fleet = f, .target = t, .index = index, .asked = -1 };
     pthread_mutex_lock(&f->lock);
-    for (unsigned i = 0; i < want; i++)
-        if (pthread_create(&l->threads[l->thread_count], NULL, sender, l) == 0)
-            l->thread_count++;
-    l->failed = l->thread_count == 0;
+    enum target_state s = t->health.state;
+    if (s != TARGET_EMPTY && s != TARGET_FOREIGN && s != TARGET_NEW)
+        add_sender(l);
     pthread_mutex_unlock(&f->lock);
 }
 
-void
+static void
 lane_stop(struct lane *l)
 {
     for (unsigned i = 0; i < l->thread_count; i++)
@@ -212,24 +276,18 @@ lane_stop(struct lane *l)
 }
 
 int
-fleet_start(struct fleet *f, fleet_refused_fn *refused, void *arg, struct err *e)
+fleet_start(struct fleet *f, const struct fleet_rules *rules, struct err *e)
 {
     assert(!f->started);
-    f->refused = refused;
-    f->refused_arg = arg;
+    f->rules = *rules;
     if (state_queue_last(f->state, &f->position, e) < 0)
         return -1;
     f->old_position = f->position;
     f->started = true;
     f->stopping = false;
     spool_scan(f);
-    for (size_t i = 0; i < f->count; i++) {
-        f->lanes[i] = (struct lane){ .target = &f->targets[i], .fleet = f, .asked = -1 };
-        if (f->targets[i].state == TARGET_UP)
-            lane_start(f, &f->lanes[i]);
-        else
-            f->lanes[i].failed = true;
-    }
+    for (size_t i = 0; i < f->count; i++)
+        lane_start(f, i);
     return 0;
 }
 
@@ -248,6 +306,19 @@ fleet_stop(struct fleet *f)
     spool_tidy(f);
 }
 
+/* Is it worth to wait for the lane? One that has just gone silent may be back at
+ * its first probe. With the lock. */
+static bool
+may_move(const struct lane *l)
+{
+    const struct health *h = &l->target->health;
+
+    return l->thread_count > 0 && !l->broken
+        && (health_answers(h)
+            || (h->state == TARGET_DOWN && h->wait_ms == h->first_wait_ms)
+            || h->state == TARGET_PROBING);
+}
+
 /* Waits until there is room in the spool. With the lock. */
 static int
 wait_for_room(struct fleet *f, uint64_t size, struct err *e)
@@ -255,7 +326,7 @@ wait_for_room(struct fleet *f, uint64_t size, struct err *e)
     while (f->spooled + size > f->spool_max && f->spooled > 0) {
         unsigned alive = 0;
         for (size_t i = 0; i < f->count; i++)
-            alive += !f->lanes[i].failed;
+            alive += may_move(&f->lanes[i]);
         if (alive < f->quorum)
             return err_set(e, ERR_QUORUM, 0,
                            "the spool %s is full (%llu MiB) and only %u of %u targets "
@@ -367,6 +438,31 @@ delivered(const struct lane *l, int64_t position)
     return l->last_id >= position || (l->drained && l->asked >= position);
 }
 
+/* Is the lane delivering, or about to? With the lock. */
+static bool
+moves(const struct lane *l)
+{
+    enum target_state s = l->target->health.state;
+
+    return l->thread_count > 0 && !l->broken
+        && (l->starved_until_ms == 0 || l->busy > 0)
+        && (s == TARGET_PROBING || (health_answers(&l->target->health) && s != TARGET_FULL));
+}
+
+static void
+say_why(const struct lane *l, struct err *e)
+{
+    const struct target *t = l->target;
+
+    if (l->broken || l->starved_until_ms)
+        *e = l->why;
+    else if (t->why.kind)
+        *e = t->why;
+    else
+        err_set(e, ERR_UNAVAIL, 0, "target %s is %s", t->name,
+                target_state_name(t->health.state));
+}
+
 int
 fleet_wait(struct fleet *f, struct target *t, int64_t position, int64_t timeout_ms,
            struct err *e)
@@ -381,12 +477,8 @@ fleet_wait(struct fleet *f, struct target *t, int64_t position, int64_t timeout_
             rc = 1;
             break;
         }
-        if (l->failed) {
-            if (t->why.kind)
-                *e = t->why;
-            else
-                err_set(e, ERR_UNAVAIL, 0, "target %s is %s", t->name,
-                        target_state_name(t->state));
+        if (!moves(l)) {
+            say_why(l, e);
             rc = -1;
             break;
         }

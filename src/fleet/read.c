@@ -61,7 +61,7 @@ get_from(struct fleet *f, struct target *t, const struct range *r, fleet_check_f
         note_bad(f, t, r->key);
         log_info("target %s: %s: %s", t->name, r->key, err_text(e));
     } else {
-        fleet_fail(f, t, e);
+        fleet_outcome(f, t, false, 0, e);
     }
     return err_in(e, "target %s", t->name);
 }

@@ -204,7 +204,7 @@ follow(struct repo *r, struct target *t, struct buf *kept)
     if (e.kind == ERR_NONE && newest < before && r->write)
         (void)!bring_up(t, newest, kept, &e);
     if (e.kind == ERR_FORGED || e.kind == ERR_CORRUPT)
-        fleet_set_state(r->fleet, t, TARGET_FOREIGN, &e);
+        fleet_found(r->fleet, t, TARGET_FOREIGN, &e);
     else if (e.kind != ERR_NONE)
         fleet_fail(r->fleet, t, &e);
 }
@@ -221,7 +221,7 @@ repo_load_conf(struct repo *r, struct err *e)
     size_t before = kept.len;
     for (size_t i = 0; i < fleet_count(r->fleet); i++) {
         struct target *t = fleet_target(r->fleet, i);
-        if (t->state == TARGET_UP)
+        if (target_is_up(r->fleet, t))
             follow(r, t, &kept);
     }
     if (kept.len > before && state_put(r->state, "conf", buf_slice(&kept), e) < 0)

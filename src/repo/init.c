@@ -223,7 +223,7 @@ repo_target_add(struct repo *r, struct target *t, struct err *e)
     struct copying c = { NULL, t };
     AUTOFREE char *name = mem_printf("target/%s", t->name);
 
-    if (t->state == TARGET_UP)
+    if (target_is_up(r->fleet, t))
         return err_set(e, ERR_EXISTS, 0, "%s is a target of this repository already",
                        t->name);
     if (!r->keys->has_root)
@@ -240,7 +240,7 @@ repo_target_add(struct repo *r, struct target *t, struct err *e)
         || state_put(r->state, name, slice_of(t->id, ID_LEN), e) < 0
         || state_mark_clear(r->state, t->name, e) < 0)
         return err_in(e, "adding target %s", t->name);
-    fleet_set_state(r->fleet, t, TARGET_UP, NULL);
+    fleet_found(r->fleet, t, TARGET_UP, NULL);
     return 0;
 }
 

@@ -136,7 +136,7 @@ probe(void *arg, struct target *t, size_t index)
                     "it holds no repository, although this one exists: an unmounted "
                     "disk or a new bucket? `drtool target add %s` makes it a target",
                     t->name);
-            fleet_set_state(r->fleet, t, TARGET_EMPTY, &e);
+            fleet_found(r->fleet, t, TARGET_EMPTY, &e);
         } else {
             fleet_fail(r->fleet, t, &e);
         }
@@ -151,10 +151,39 @@ probe(void *arg, struct target *t, size_t index)
                 "; if the place is ours, remove drt.repo there and run `drtool target "
                 "add %s`",
                 t->name);
-        fleet_set_state(r->fleet, t, TARGET_FOREIGN, &e);
+        fleet_found(r->fleet, t, TARGET_FOREIGN, &e);
         return;
     }
-    fleet_set_state(r->fleet, t, TARGET_UP, NULL);
+    fleet_found(r->fleet, t, TARGET_UP, NULL);
+}
+
+/* A lane asks before it sends to a target that was away: it may come back as
+ * another one, or with prune records that it did not have. */
+static int
+probe_again(void *arg, struct target *t, size_t index, struct err *e)
+{
+    struct repo *r = arg;
+    AUTOBUF struct buf object = BUF(REPO_OBJECT_MAX);
+    struct range range = { .key = "drt.repo" };
+
+    if (storage_get(t->store, &range, &object, e) < 0) {
+        if (e->kind == ERR_NOT_FOUND)
+            fleet_found(r->fleet, t, TARGET_EMPTY, e);
+        return -1;
+    }
+    if (check_header(r, t, buf_slice(&object), e) < 0) {
+        fleet_found(r->fleet, t, TARGET_FOREIGN, e);
+        return -1;
+    }
+    return repo_load_gc(r, t, index, e);
+}
+
+int
+repo_start(struct repo *r, struct err *e)
+{
+    struct fleet_rules rules = { repo_refused, probe_again, r };
+
+    return fleet_start(r->fleet, &rules, e);
 }
 
 int
@@ -165,7 +194,7 @@ repo_probe(struct repo *r, struct err *e)
     fleet_each(r->fleet, true, probe, r);
     for (size_t i = 0; i < fleet_count(r->fleet); i++) {
         struct target *t = fleet_target(r->fleet, i);
-        if (t->state == TARGET_FOREIGN && t->why.kind == ERR_UNSUPPORTED)
+        if (target_state(r->fleet, t) == TARGET_FOREIGN && t->why.kind == ERR_UNSUPPORTED)
             newer = t;
     }
     if (!newer)

@@ -389,7 +389,7 @@ repo_load_index(struct repo *r, struct err *e)
                 return -1;
             }
             if (one.kind == ERR_FORGED || one.kind == ERR_CORRUPT)
-                fleet_set_state(r->fleet, t, TARGET_FOREIGN, &one);
+                fleet_found(r->fleet, t, TARGET_FOREIGN, &one);
             else
                 fleet_fail(r->fleet, t, &one);
             continue;

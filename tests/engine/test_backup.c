@@ -108,7 +108,7 @@ lab_open(struct lab *l)
 {
     site_open(&l->site);
     assert_ok(repo_load_index(l->site.repo, &l->e), &l->e);
-    assert_ok(fleet_start(repo_fleet(l->site.repo), repo_refused, l->site.repo, &l->e),
+    assert_ok(repo_start(l->site.repo, &l->e),
               &l->e);
 }
 

@@ -46,6 +46,7 @@ rig_open(struct rig *r)
                                .quorum = r->quorum,
                                .spool_dir = spool,
                                .spool_max = r->spool_max,
+                               .breaker_ms = 50,
                                .wrap = wrap,
                                .wrap_arg = r };
 
@@ -54,7 +55,7 @@ rig_open(struct rig *r)
     o.state = r->state;
     assert_ok(fleet_open(&o, &r->fleet, &r->e), &r->e);
     for (size_t i = 0; i < r->count; i++)
-        fleet_set_state(r->fleet, fleet_target(r->fleet, i), TARGET_UP, NULL);
+        fleet_found(r->fleet, fleet_target(r->fleet, i), TARGET_UP, NULL);
 }
 
 static void
@@ -106,10 +107,20 @@ mend(struct rig *r, size_t i)
     storage_fault_plan(r->fault[i], &(struct fault_plan){ .at = 0 });
 }
 
+/* Far from its next probe. */
+static void
+down(struct rig *r, size_t i)
+{
+    struct err away = { .kind = ERR_NO_TARGET, .text = "unplugged" };
+
+    fleet_fail(r->fleet, fleet_target(r->fleet, i), &away);
+    fleet_target(r->fleet, i)->health.next_try_ms = INT64_MAX;
+}
+
 static void
 start(struct rig *r)
 {
-    assert_ok(fleet_start(r->fleet, NULL, NULL, &r->e), &r->e);
+    assert_ok(fleet_start(r->fleet, &(struct fleet_rules){ 0 }, &r->e), &r->e);
 }
 
 /* Kill and come again, as far as files tell. */
@@ -278,11 +289,12 @@ an_error_tells_of_the_target_or_of_the_object(void **state)
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct err e = { 0 };
         err_set(&e, cases[i].kind, 0, "x");
-        fleet_set_state(r.fleet, t, TARGET_UP, NULL);
+        fleet_found(r.fleet, t, TARGET_UP, NULL);
         fleet_fail(r.fleet, t, &e);
-        assert_string_equal(target_state_name(t->state),
+        assert_string_equal(target_state_name(target_state(r.fleet, t)),
                             target_state_name(cases[i].state));
-        assert_int_equal(target_is_up(r.fleet, t), cases[i].state == TARGET_UP);
+        assert_int_equal(target_is_up(r.fleet, t),
+                         cases[i].state == TARGET_UP || cases[i].state == TARGET_FULL);
     }
 }
 
@@ -303,8 +315,8 @@ only_targets_that_are_up_are_asked(void **state)
 
     (void)state;
     rig_open(&r);
-    fleet_set_state(r.fleet, fleet_target(r.fleet, 1), TARGET_DOWN, NULL);
-    fleet_set_state(r.fleet, fleet_target(r.fleet, 2), TARGET_NEW, NULL);
+    down(&r, 1);
+    health_init(&fleet_target(r.fleet, 2)->health, 1, 0);
     fleet_each(r.fleet, false, note_asked, &asked);
     assert_int_equal(atomic_load(&asked), 1 | 8);
     fleet_each(r.fleet, true, note_asked, &asked);
@@ -445,7 +457,7 @@ a_target_that_was_down_at_the_start_gets_its_share_later(void **state)
 
     (void)state;
     rig_open(&r);
-    fleet_set_state(r.fleet, fleet_target(r.fleet, 1), TARGET_EMPTY, NULL);
+    fleet_found(r.fleet, fleet_target(r.fleet, 1), TARGET_EMPTY, NULL);
     start(&r);
     put(&r, 1);
     assert_int_equal(wait_for(&r, 0, 5000), 1);
@@ -529,18 +541,17 @@ a_snapshot_never_arrives_before_its_packs(void **state)
     assert_in_range(o.most, 2, 16); /* else the test has seen nothing */
 }
 
-/* The pack fails, so the snapshot behind it must not be there. */
+/* A put fails once: what is behind it waits until it was repeated. */
 static void
 a_snapshot_does_not_overtake_a_pack_that_failed(void **state)
 {
-    struct order o = { .lock = PTHREAD_MUTEX_INITIALIZER };
-    struct hook hook = { order_before, order_after, &o, 0 };
-
     (void)state;
     for (unsigned at = 1; at <= 6; at++) {
         struct fault_plan plan = {
             .mode = FAULT_REFUSE, .calls = FAULT_ON_PUT, .at = at, .count = 1
         };
+        struct order o = { .lock = PTHREAD_MUTEX_INITIALIZER, .index_done = true };
+        struct hook hook = { order_before, order_after, &o, 0 };
         RIG(r, 1);
         r.hook = &hook;
         rig_open(&r);
@@ -549,15 +560,122 @@ a_snapshot_does_not_overtake_a_pack_that_failed(void **state)
         for (size_t n = 0; n < 6; n++)
             put(&r, n);
         assert_ok(fleet_put(r.fleet, "snap/0", RANK_SNAP, SLICE("s"), &r.e), &r.e);
-        assert_int_equal(wait_for(&r, 0, 20000), -1);
-        AUTOFREE char *path = folder_path(&r.folder, "t0/snap/0");
-        assert_int_equal(access(path, F_OK), -1);
-        restart(&r);
         assert_int_equal(wait_for(&r, 0, 20000), 1);
-        assert_int_equal(access(path, F_OK), 0);
+        assert_int_equal(storage_fault_hits(r.fault[0]), 1);
+        assert_int_equal(o.snap_at, 6);
         for (size_t n = 0; n < 6; n++)
             assert_true(holds(&r, 0, n));
     }
+}
+
+/* The pack fails for good, so the snapshot behind it is never there. */
+static void
+a_snapshot_does_not_arrive_without_its_packs(void **state)
+{
+    struct fault_plan plan = { .mode = FAULT_REFUSE, .calls = FAULT_ON_PUT, .at = 1,
+                               .count = UINT_MAX, .prefix = "pack/03" };
+    RIG(r, 1);
+
+    (void)state;
+    rig_open(&r);
+    storage_fault_plan(r.fault[0], &plan);
+    start(&r);
+    for (size_t n = 0; n < 6; n++)
+        put(&r, n);
+    assert_ok(fleet_put(r.fleet, "snap/0", RANK_SNAP, SLICE("s"), &r.e), &r.e);
+    assert_int_equal(wait_for(&r, 0, 20000), -1);
+    AUTOFREE char *path = folder_path(&r.folder, "t0/snap/0");
+    assert_int_equal(access(path, F_OK), -1);
+    restart(&r);
+    assert_int_equal(wait_for(&r, 0, 20000), 1);
+    assert_int_equal(access(path, F_OK), 0);
+}
+
+/* It dies in the middle of the run and comes back in the middle of it: nobody has
+ * to start anything anew. */
+static void
+a_target_that_returns_gets_the_rest(void **state)
+{
+    RIG(r, 3);
+
+    (void)state;
+    rig_open(&r);
+    start(&r);
+    put(&r, 0);
+    assert_int_equal(wait_for(&r, 2, 5000), 1);
+    break_target(&r, 2, FAULT_REFUSE, FAULT_ON_ALL);
+    for (size_t n = 1; n < 20; n++)
+        put(&r, n);
+    assert_int_equal(wait_for(&r, 2, 5000), -1);
+    assert_int_equal(target_state(r.fleet, fleet_target(r.fleet, 2)), TARGET_DOWN);
+    mend(&r, 2);
+    for (int i = 0; i < 500 && !target_is_up(r.fleet, fleet_target(r.fleet, 2)); i++)
+        clock_sleep_ms(10);
+    assert_int_equal(wait_for(&r, 2, 5000), 1);
+    for (size_t n = 0; n < 20; n++)
+        assert_true(holds(&r, 2, n));
+    assert_int_equal(queued(&r, 2), 0);
+    for (int i = 0; i < 500; i++) /* and it is level then */
+        if (target_state(r.fleet, fleet_target(r.fleet, 2)) != TARGET_UP)
+            clock_sleep_ms(10);
+    assert_int_equal(target_state(r.fleet, fleet_target(r.fleet, 2)), TARGET_UP);
+}
+
+static int
+is_another(void *arg, struct target *t, size_t index, struct err *e)
+{
+    struct rig *r = arg;
+
+    assert_int_equal(index, 1);
+    fleet_found(r->fleet, t, TARGET_FOREIGN, NULL);
+    return err_set(e, ERR_FORGED, 0, "it is another one now");
+}
+
+/* An unmounted disk, another bucket: what returns is looked at before it is given
+ * anything. */
+static void
+what_returns_as_another_gets_nothing(void **state)
+{
+    RIG(r, 2);
+
+    (void)state;
+    rig_open(&r);
+    down(&r, 1);
+    assert_ok(fleet_start(r.fleet, &(struct fleet_rules){ NULL, is_another, &r }, &r.e),
+              &r.e);
+    put(&r, 1);
+    fleet_target(r.fleet, 1)->health.next_try_ms = 0;
+    for (int i = 0; i < 500; i++)
+        if (target_state(r.fleet, fleet_target(r.fleet, 1)) != TARGET_FOREIGN)
+            clock_sleep_ms(10);
+    assert_int_equal(target_state(r.fleet, fleet_target(r.fleet, 1)), TARGET_FOREIGN);
+    assert_int_equal(wait_for(&r, 1, 1000), -1);
+    fleet_stop(r.fleet);
+    assert_int_equal(storage_fault_calls(r.fault[1]), 0);
+    assert_int_equal(queued(&r, 1), 1);
+}
+
+/* What was remembered is told by the next run. */
+static void
+how_a_target_was_is_remembered(void **state)
+{
+    RIG(r, 1);
+
+    (void)state;
+    rig_open(&r);
+    struct target *t = fleet_target(r.fleet, 0);
+    for (int i = 0; i < HEALTH_WRONG_MAX; i++)
+        fleet_note(r.fleet, t, HEALTH_WRONG);
+    t->health.since_s = 1234;
+    rig_close(&r);
+    rig_open(&r);
+    t = fleet_target(r.fleet, 0);
+    assert_int_equal(target_state(r.fleet, t), TARGET_QUARANTINED);
+    assert_int_equal(t->health.since_s, 1234);
+    fleet_note(r.fleet, t, HEALTH_CLEARED);
+    rig_close(&r);
+    rig_open(&r);
+    assert_int_equal(target_state(r.fleet, fleet_target(r.fleet, 0)), TARGET_UP);
 }
 
 static bool
@@ -575,7 +693,7 @@ a_refused_name_is_not_sent(void **state)
 
     (void)state;
     rig_open(&r);
-    assert_ok(fleet_start(r.fleet, refuses_odd, NULL, &r.e), &r.e);
+    assert_ok(fleet_start(r.fleet, &(struct fleet_rules){ .refused = refuses_odd }, &r.e), &r.e);
     for (size_t n = 0; n < 4; n++)
         put(&r, n);
     for (size_t i = 0; i < 2; i++)
@@ -826,7 +944,7 @@ with_every_target_down_nobody_is_asked(void **state)
     rig_open(&r);
     place_everywhere(&r);
     for (size_t i = 0; i < 2; i++)
-        fleet_set_state(r.fleet, fleet_target(r.fleet, i), TARGET_DOWN, NULL);
+        down(&r, i);
     assert_int_equal(get(&r, NULL, &out), -1);
     assert_int_equal(r.e.kind, ERR_UNAVAIL);
     assert_int_equal(storage_fault_calls(r.fault[0]), 0);
@@ -904,10 +1022,10 @@ fetching_goes_on_to_the_next_target(void **state)
         break_target(&r, 0, modes[i], FAULT_ON_GET);
         assert_ok(fetch(&r, NULL, &out), &r.e);
         mend(&r, 0);
-        fleet_set_state(r.fleet, fleet_target(r.fleet, 0), TARGET_UP, NULL);
+        fleet_found(r.fleet, fleet_target(r.fleet, 0), TARGET_UP, NULL);
         break_target(&r, 1, modes[i], FAULT_ON_GET);
         assert_int_equal(fetch(&r, fleet_target(r.fleet, 0), &out), -1);
-        fleet_set_state(r.fleet, fleet_target(r.fleet, 1), TARGET_DOWN, NULL);
+        down(&r, 1);
         assert_int_equal(fetch(&r, fleet_target(r.fleet, 0), &out), -1);
         assert_int_equal(r.e.kind, ERR_UNAVAIL);
     }
@@ -952,6 +1070,10 @@ main(void)
         cmocka_unit_test(a_target_that_was_down_at_the_start_gets_its_share_later),
         cmocka_unit_test(a_snapshot_never_arrives_before_its_packs),
         cmocka_unit_test(a_snapshot_does_not_overtake_a_pack_that_failed),
+        cmocka_unit_test(a_snapshot_does_not_arrive_without_its_packs),
+        cmocka_unit_test(a_target_that_returns_gets_the_rest),
+        cmocka_unit_test(what_returns_as_another_gets_nothing),
+        cmocka_unit_test(how_a_target_was_is_remembered),
         cmocka_unit_test(a_refused_name_is_not_sent),
         cmocka_unit_test(a_copy_goes_to_one_target_only),
         cmocka_unit_test(a_full_spool_without_a_quorum_ends_the_run),
