@@ -10,7 +10,9 @@
  * it back from a target that has it.
  *
  * Reading: fleet_get() asks one target after the other until the bytes pass
- * the caller's check, so nothing is believed before it was checked.
+ * the caller's check, so nothing is believed before it was checked. One that is
+ * late with its answer is overtaken by the next (src/fleet/hedge.h); when all went
+ * silent just now it waits for the first to come back.
  *
  * Any thread may call anything, except open, start, stop and close.
  */
@@ -19,6 +21,7 @@
 
 #include "conf/config.h"
 #include "fleet/health.h"
+#include "fleet/pulse.h"
 #include "state/state.h"
 #include "storage/storage.h"
 
@@ -26,24 +29,27 @@
 
 #define FLEET_TARGETS_MAX 16
 
+struct fleet;
+
 struct target {
+    struct fleet *fleet;
     const struct conf_target *conf;
     const char *name;
     const char *site;
     struct storage *store;
     uint8_t id[16];       /* from its repository header */
     struct health health; /* under the fleet's lock, as is why */
+    struct pulse pulse;   /* of its reads; under the same lock */
     struct err why;       /* what made it leave those that answer */
     atomic_ullong bytes_sent, objects_sent, bytes_read, reads, bad_reads;
 };
-
-struct fleet;
 
 struct fleet_options {
     const struct conf_target *targets;
     size_t target_count;
     unsigned quorum; /* 0: all of 1 or 2, 2 of 3 and more */
     bool distinct_sites; /* a quorum over one stands on at least two sites */
+    enum read_order order;
     const char *spool_dir;
     uint64_t spool_max;
     struct state *state;
@@ -126,7 +132,7 @@ void fleet_stop(struct fleet *f); /* ends the lanes, tidies the spool */
 typedef int fleet_check_fn(void *arg, struct slice data, struct err *e);
 
 /* Appends the range to `out` from the first target whose bytes pass `check`
- * (NULL: any bytes). `from` NULL: any target, in the configured order.
+ * (NULL: any bytes). `from` NULL: any target, in the order of health and the rule.
  * NOT_FOUND: no target has it; CORRUPT: none has a good copy; UNAVAIL: none
  * answers. */
 MUST_USE int fleet_get(struct fleet *f, struct target *from, const struct range *r,

@@ -89,6 +89,7 @@ struct health {
     unsigned silences;   /* in a row */
     unsigned wrong;      /* since cleared */
     bool behind;
+    bool was_good; /* it has answered since health_init() */
     /* Parallel requests. */
     unsigned window, window_max;
     unsigned answers;      /* of this round, which is `window` answers long */

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "storage/open.h"
 
+#include "hedge.h"
 #include "impl.h"
 
 #include <assert.h>
@@ -51,6 +52,17 @@ remember(struct fleet *f, struct target *t)
         log_debug("%s", err_text(&e));
 }
 
+/* A try failed that will be made again: to be slowed down is worth knowing before
+ * the operation ends. */
+static void
+tried(void *arg, const struct err *e)
+{
+    struct target *t = arg;
+
+    if (e->kind == ERR_THROTTLED)
+        fleet_event(t->fleet, t, HEALTH_SLOWDOWN, e);
+}
+
 int
 fleet_open(const struct fleet_options *o, struct fleet **out, struct err *e)
 {
@@ -63,6 +75,8 @@ fleet_open(const struct fleet_options *o, struct fleet **out, struct err *e)
     f->spool_dir = mem_strdup(o->spool_dir);
     f->spool_max = o->spool_max;
     f->breaker_ms = o->breaker_ms;
+    f->order = o->order;
+    f->hedge = hedge_new(f);
     f->distinct_sites = o->distinct_sites;
     f->quorum = o->quorum           ? o->quorum
               : o->target_count < 3 ? (unsigned)o->target_count
@@ -73,7 +87,9 @@ fleet_open(const struct fleet_options *o, struct fleet **out, struct err *e)
         t->conf = c;
         t->name = c->name;
         t->site = c->site ? c->site : c->name;
-        if (storage_open(c, &t->store, e) < 0) {
+        struct storage_watch watch = { tried, t };
+        t->fleet = f;
+        if (storage_open(c, &watch, &t->store, e) < 0) {
             fleet_close(f);
             return err_in(e, "target %s", c->name);
         }
@@ -95,6 +111,7 @@ fleet_close(struct fleet *f)
     if (!f)
         return;
     fleet_stop(f);
+    hedge_free(f->hedge);
     for (size_t i = 0; i < f->count; i++) {
         remember(f, &f->targets[i]);
         storage_close(f->targets[i].store);

@@ -50,6 +50,7 @@ enter(struct health *h, enum target_state s, struct health_now now)
         return false;
     bool as_before = h->state == TARGET_NEW && h->was == s;
     h->state = s;
+    h->was_good |= states[s].answers;
     h->since_s = as_before ? h->was_since_s : now.s;
     h->entered_ms = now.ms;
     return true;

@@ -30,6 +30,7 @@ struct lane {
     int64_t last_id; /* the highest id taken from the queue */
     int64_t asked;   /* fleet.position when the queue was asked last; -1: never */
     bool drained;    /* it had nothing behind last_id then */
+    unsigned failures;        /* of items in a row */
     int64_t starved_until_ms; /* nobody gives what it is to send; 0: no */
     struct err why;           /* of broken or starved */
     bool broken;              /* by our own means: the local state cannot be read */
@@ -57,6 +58,8 @@ struct fleet {
     int64_t old_position; /* rows up to here were left by an earlier run */
     bool started, stopping;
     struct fleet_rules rules;
+    enum read_order order;
+    struct hedge *hedge;
     struct bad_read bad[FLEET_BAD_MAX];
     size_t bad_count;
 };
@@ -68,6 +71,13 @@ void fleet_event(struct fleet *f, struct target *t, enum health_event what,
                  const struct err *why);
 void fleet_outcome(struct fleet *f, struct target *t, bool put, uint64_t bytes,
                    const struct err *why);
+
+/* Ends a read: the caller's check, what it means for the target, who served bad
+ * bytes. `rc` and `e` are the storage's. */
+int read_judge(struct fleet *f, struct target *t, const struct range *r, int rc,
+               struct err *e, struct slice data, int64_t took_ms, fleet_check_fn *check,
+               void *arg);
+void read_worst(struct err *worst, const struct err *one); /* keeps what tells more */
 
 char *spool_path(const struct fleet *f, const char *key); /* free it */
 /* Drops the spool file when no target waits for it, or when `quorum_is_enough`

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define IDLE_MS 200     /* so often is looked whether a breaker's time is over */
+#define FAILURES_MAX (2 * HEALTH_OPEN_AFTER)
 #define STARVED_MS 5000 /* after which an object that nobody gave is asked for again */
 
 static int
@@ -162,9 +163,11 @@ send_item(struct lane *l, struct item *it)
         l->starved_until_ms = clock_mono_ms() + STARVED_MS;
     if (rc < 0) {
         l->why = e;
+        l->failures++;
         l->target->health.behind = true; /* it is, once it answers again */
     } else {
         l->starved_until_ms = 0;
+        l->failures = 0;
     }
     mem_free(copy.key);
     pthread_cond_broadcast(&f->changed);
@@ -307,13 +310,13 @@ fleet_stop(struct fleet *f)
 }
 
 /* Is it worth to wait for the lane? One that has just gone silent may be back at
- * its first probe. With the lock. */
+ * its first probe; one that answers probes and takes no put is not. With the lock. */
 static bool
 may_move(const struct lane *l)
 {
     const struct health *h = &l->target->health;
 
-    return l->thread_count > 0 && !l->broken
+    return l->thread_count > 0 && !l->broken && l->failures <= FAILURES_MAX
         && (health_answers(h)
             || (h->state == TARGET_DOWN && h->wait_ms == h->first_wait_ms)
             || h->state == TARGET_PROBING);

@@ -78,6 +78,7 @@ open_fleet(struct repo *r, const struct repo_options *o, struct err *e)
         .targets = o->conf->targets,
         .target_count = o->conf->target_count,
         .quorum = o->conf->fleet.quorum,
+        .order = o->conf->fleet.order,
         .distinct_sites = o->conf->fleet.distinct_sites,
         .spool_dir = spool,
         .spool_max = o->conf->fleet.spool_max,

@@ -18,6 +18,8 @@ struct rig {
     unsigned quorum;
     uint64_t spool_max;
     struct hook *hook; /* round the folder, inside the fault */
+    struct hook *slow; /* the same, round t0 alone */
+    enum read_order order;
     struct storage *fault[TARGETS_MAX];
     struct state *state;
     struct fleet *fleet;
@@ -33,6 +35,8 @@ wrap(void *arg, const char *target, struct storage *inner)
 
     if (r->hook)
         inner = storage_hook(inner, r->hook);
+    if (r->slow && i == 0)
+        inner = storage_hook(inner, r->slow);
     return r->fault[i] = storage_fault(inner, &none);
 }
 
@@ -44,6 +48,7 @@ rig_open(struct rig *r)
                                .target_count = r->count,
                                .distinct_sites = true,
                                .quorum = r->quorum,
+                               .order = r->order,
                                .spool_dir = spool,
                                .spool_max = r->spool_max,
                                .breaker_ms = 50,
@@ -111,7 +116,7 @@ mend(struct rig *r, size_t i)
 static void
 down(struct rig *r, size_t i)
 {
-    struct err away = { .kind = ERR_NO_TARGET, .text = "unplugged" };
+    struct err away = { .kind = ERR_UNAVAIL, .text = "unplugged" };
 
     fleet_fail(r->fleet, fleet_target(r->fleet, i), &away);
     fleet_target(r->fleet, i)->health.next_try_ms = INT64_MAX;
@@ -877,8 +882,8 @@ reading_goes_on_to_the_next_target(void **state)
         enum fault_mode mode;
         bool down, bad;
     } cases[] = {
-        { FAULT_REFUSE, true, false },   { FAULT_DENY, true, false },
-        { FAULT_LOSE_ACK, true, false }, { FAULT_GARBLE, false, true },
+        { FAULT_REFUSE, false, false },   { FAULT_DENY, true, false },
+        { FAULT_LOSE_ACK, false, false }, { FAULT_GARBLE, false, true },
         { FAULT_CUT, false, true },      { FAULT_MISSING, false, true },
     };
 
@@ -905,6 +910,116 @@ reading_goes_on_to_the_next_target(void **state)
         fleet_bad_list(r.fleet, count_bad, bad);
         assert_int_equal(bad[0], 2 * cases[i].bad); /* noted once only */
     }
+}
+
+/* A folder t0 that answers as a server far away does. */
+struct far {
+    struct hook hook;
+    int64_t ms;
+};
+
+static void
+far_before(void *arg, enum fault_call call, const char *key)
+{
+    struct far *far = arg;
+
+    (void)key;
+    if (call == FAULT_ON_GET)
+        clock_sleep_ms(far->ms);
+}
+
+/* The first answer counts: a place that hangs costs its patience once in a while,
+ * and is left out when it goes on. */
+static void
+a_late_answer_is_overtaken(void **state)
+{
+    AUTOBUF struct buf out = BUF(1000);
+    struct far far = { .ms = 5 };
+    RIG(r, 2);
+
+    (void)state;
+    far.hook = (struct hook){ .before = far_before, .arg = &far };
+    r.slow = &far.hook; /* t0 alone, and as if it were remote */
+    rig_open(&r);
+    place_everywhere(&r);
+    for (int i = 0; i < 40; i++) {
+        buf_clear(&out);
+        buf_put_str(&out, "abc");
+        assert_ok(get(&r, NULL, &out), &r.e);
+    }
+    assert_int_equal(storage_fault_calls(r.fault[1]), 0);
+    far.ms = 900;
+    int64_t begun = clock_mono_ms();
+    buf_clear(&out);
+    buf_put_str(&out, "abc");
+    assert_ok(get(&r, NULL, &out), &r.e);
+    assert_memory_equal(out.ptr, "abcobject 1", 11);
+    assert_true(clock_mono_ms() - begun < 800);
+    assert_int_equal(storage_fault_calls(r.fault[1]), 1);
+    /* at most one in twenty is asked twice */
+    far.ms = 120;
+    for (int i = 0; i < 40; i++) {
+        buf_clear(&out);
+        buf_put_str(&out, "abc");
+        assert_ok(get(&r, NULL, &out), &r.e);
+    }
+    assert_in_range(storage_fault_calls(r.fault[1]), 1, 6);
+}
+
+/* By what is known of them, or by what they cost. */
+static void
+the_rule_says_who_is_read_first(void **state)
+{
+    static const enum read_order orders[] = { ORDER_LISTED, ORDER_FASTEST,
+                                              ORDER_CHEAPEST };
+    static const size_t first[] = { 0, 1, 2 };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(orders); i++) {
+        AUTOBUF struct buf out = BUF(1000);
+        struct far far = { .ms = 30 };
+        RIG(r, 3);
+        far.hook = (struct hook){ .before = far_before, .arg = &far };
+        r.order = orders[i];
+        r.slow = &far.hook;
+        r.conf[0].read_cost = 90;
+        r.conf[1].read_cost = 10;
+        r.conf[2].read_cost = 1;
+        rig_open(&r);
+        place_everywhere(&r);
+        for (int k = 0; k < 10; k++)
+            pulse_add(&fleet_target(r.fleet, 2)->pulse, 100, 20);
+        for (int k = 0; k < 10; k++) {
+            buf_clear(&out);
+            buf_put_str(&out, "abc");
+            assert_ok(get(&r, NULL, &out), &r.e);
+        }
+        for (size_t k = 0; k < 3; k++)
+            assert_in_range(storage_fault_calls(r.fault[k]), k == first[i] ? 8 : 0,
+                            k == first[i] ? 10 : 2);
+    }
+}
+
+/* Both went silent for a moment: the read waits, it does not fail. */
+static void
+a_read_outlasts_a_short_silence(void **state)
+{
+    AUTOBUF struct buf out = BUF(1000);
+    RIG(r, 2);
+
+    (void)state;
+    rig_open(&r);
+    place_everywhere(&r);
+    for (size_t i = 0; i < 2; i++) {
+        struct fault_plan plan = { .mode = FAULT_REFUSE, .at = 1,
+                                   .count = HEALTH_OPEN_AFTER + 1 };
+        storage_fault_plan(r.fault[i], &plan);
+    }
+    buf_put_str(&out, "abc");
+    for (int i = 0; i < HEALTH_OPEN_AFTER - 1; i++)
+        assert_int_equal(get(&r, NULL, &out), -1);
+    assert_ok(get(&r, NULL, &out), &r.e);
+    assert_memory_equal(out.ptr, "abcobject 1", 11);
 }
 
 static void
@@ -1082,6 +1197,9 @@ main(void)
         cmocka_unit_test(waiting_ends_when_the_time_is_over),
         cmocka_unit_test(leftovers_in_the_spool_are_removed_at_the_start),
         cmocka_unit_test(reading_goes_on_to_the_next_target),
+        cmocka_unit_test(a_late_answer_is_overtaken),
+        cmocka_unit_test(the_rule_says_who_is_read_first),
+        cmocka_unit_test(a_read_outlasts_a_short_silence),
         cmocka_unit_test(the_error_of_a_read_tells_the_worst),
         cmocka_unit_test(with_every_target_down_nobody_is_asked),
         cmocka_unit_test(reading_from_one_target_asks_no_other),
