@@ -47,7 +47,7 @@ struct target {
 struct fleet_options {
     const struct conf_target *targets;
     size_t target_count;
-    unsigned quorum; /* 0: all of 1 or 2, 2 of 3 and more */
+    unsigned quorum;     /* 0: all of 1 or 2, 2 of 3 and more */
     bool distinct_sites; /* a quorum over one stands on at least two sites */
     enum read_order order;
     const char *spool_dir;

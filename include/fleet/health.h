@@ -40,12 +40,12 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-#define HEALTH_OPEN_AFTER 5     /* exhausted operations in a row */
-#define HEALTH_WAIT_MS 15000    /* of a breaker that has just opened */
+#define HEALTH_OPEN_AFTER 5  /* exhausted operations in a row */
+#define HEALTH_WAIT_MS 15000 /* of a breaker that has just opened */
 #define HEALTH_WAIT_MAX_MS 300000
 #define HEALTH_THROTTLED_MS 30000
-#define HEALTH_WRONG_MAX 3      /* objects with wrong bytes */
-#define HEALTH_WINDOW_MAX 32    /* parallel requests */
+#define HEALTH_WRONG_MAX 3   /* objects with wrong bytes */
+#define HEALTH_WINDOW_MAX 32 /* parallel requests */
 
 enum target_state {
     TARGET_NEW, /* not asked yet */
@@ -86,13 +86,13 @@ struct health {
     int64_t first_wait_ms;
     enum target_state was; /* in an earlier run, and since when */
     int64_t was_since_s;
-    unsigned silences;   /* in a row */
-    unsigned wrong;      /* since cleared */
+    unsigned silences; /* in a row */
+    unsigned wrong;    /* since cleared */
     bool behind;
     bool was_good; /* it has answered since health_init() */
     /* Parallel requests. */
     unsigned window, window_max;
-    unsigned answers;      /* of this round, which is `window` answers long */
+    unsigned answers; /* of this round, which is `window` answers long */
     uint64_t round_bytes;
     int64_t round_began_ms;
     double best_rate; /* bytes/ms of the round before the trial */

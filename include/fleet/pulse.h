@@ -12,15 +12,15 @@
 
 #include <stdint.h>
 
-#define PULSE_KEPT 64           /* reads */
-#define PULSE_FEW 8             /* under so many reads PULSE_UNKNOWN_MS is late */
+#define PULSE_KEPT 64 /* reads */
+#define PULSE_FEW 8   /* under so many reads PULSE_UNKNOWN_MS is late */
 #define PULSE_LATE_MIN_MS 50
 #define PULSE_UNKNOWN_MS 1000
-#define PULSE_SMALL 65536       /* bytes: up to here a read tells the latency */
+#define PULSE_SMALL 65536 /* bytes: up to here a read tells the latency */
 
 struct pulse {
     double latency_ms;
-    double rate; /* bytes/ms; 0: not known yet */
+    double rate;              /* bytes/ms; 0: not known yet */
     float ratios[PULSE_KEPT]; /* actual over expected, a ring */
     unsigned count;           /* reads so far */
 };

@@ -50,9 +50,17 @@ typedef int state_queue_fn(void *arg, const struct queue_row *row, struct err *e
 
 MUST_USE int state_queue_add(struct state *s, const struct queue_row *row, int64_t *id,
                              struct err *e);
-MUST_USE int state_queue_done(struct state *s, int64_t id, struct err *e);
-/* In the order added, at most `limit` rows with an id above `after`; target NULL:
- * of all targets. The callback must not call state. */
+/* A row that ended is remembered until state_queue_release(): who has an object
+ * decides whether the spool must keep it. */
+enum queue_end {
+    QUEUE_WAITS,
+    QUEUE_DELIVERED,
+    QUEUE_DROPPED, /* not to be sent there after all, or nobody has it any more */
+};
+MUST_USE int state_queue_end(struct state *s, int64_t id, enum queue_end how,
+                             struct err *e);
+/* Those that wait, in the order added, at most `limit` rows with an id above
+ * `after`; target NULL: of all targets. The callback must not call state. */
 MUST_USE int state_queue_list(struct state *s, const char *target, int64_t after,
                               unsigned limit, state_queue_fn *fn, void *arg,
                               struct err *e);
@@ -61,11 +69,15 @@ MUST_USE int state_queue_last(struct state *s, int64_t *id, struct err *e);
 /* Rows and bytes that wait for one target. */
 MUST_USE int state_queue_sum(struct state *s, const char *target, uint64_t *rows,
                              uint64_t *bytes, struct err *e);
-/* How many targets still wait for `key`. */
-MUST_USE int state_queue_waiting(struct state *s, const char *key, unsigned *count,
-                                 struct err *e);
-MUST_USE int state_queue_forget(struct state *s, const char *target, const char *key,
-                                struct err *e);
+/* Calls fn for each row of `key`, also for those that ended. The callback must not
+ * call state. */
+typedef void state_queue_holder_fn(void *arg, const char *target, enum queue_end how);
+MUST_USE int state_queue_holders(struct state *s, const char *key,
+                                 state_queue_holder_fn *fn, void *arg, struct err *e);
+/* Forgets the rows of `key` that ended; NULL: nothing. */
+MUST_USE int state_queue_release(struct state *s, const char *key, struct err *e);
+/* Appends each key that has rows which ended, and a NUL, in order. */
+MUST_USE int state_queue_ended(struct state *s, struct buf *keys, struct err *e);
 
 /* Packs made here that no segment on a target names yet: the name, and the
  * record that repo/ keeps about it. Published: in a segment that is queued. */

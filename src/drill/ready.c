@@ -82,7 +82,8 @@ ready_targets(struct drill *d, struct repo *r)
         if (!target_is_up(repo_fleet(r), t)) {
             item->warning = true;
             drill_item_say(item, VERDICT_FAILED, "target %s is %s: %s", t->name,
-                           target_state_name(target_state(repo_fleet(r), t)), err_text(&t->why));
+                           target_state_name(target_state(repo_fleet(r), t)),
+                           err_text(&t->why));
         }
         drill_item_end(item);
     }

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define WINDOW_FIRST 4
-#define WORTH 0.5 /* of its fair share: what one more request has to bring */
+#define WORTH 0.5      /* of its fair share: what one more request has to bring */
 #define HOLD_ROUNDS 16 /* before the next trial of more: lines change */
 
 static const struct {

@@ -220,7 +220,8 @@ static void
 ask_next(struct asking *a)
 {
     struct target *t = a->targets[a->begun];
-    struct job *j = job_new(t, a->range, a->range->len ? a->range->len : STORAGE_OBJECT_MAX);
+    struct job *j = job_new(t, a->range,
+                            a->range->len ? a->range->len : STORAGE_OBJECT_MAX);
 
     a->jobs[a->begun++] = j;
     a->late_ms = late_at(a->hedge, t, a->range, clock_mono_ms());
@@ -322,7 +323,8 @@ hedge_get(struct hedge *h, struct target *const *targets, size_t count,
 
     assert(count > 0 && count <= FLEET_TARGETS_MAX);
     pthread_mutex_lock(&h->lock);
-    h->tokens = h->tokens + HEDGE_SHARE < TOKENS_MAX ? h->tokens + HEDGE_SHARE : TOKENS_MAX;
+    h->tokens = h->tokens + HEDGE_SHARE < TOKENS_MAX ? h->tokens + HEDGE_SHARE
+                                                     : TOKENS_MAX;
     int rc = ask(&a, check, arg, out, e);
     for (size_t i = 0; i < a.begun; i++)
         if (a.jobs[i])

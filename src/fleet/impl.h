@@ -1,4 +1,4 @@
-/* What the files of fleet/ share. Lock order: fleet.lock, then state's own. */
+/* What the files of fleet/ share. Lock order: hedge's, fleet.lock, then state's. */
 #ifndef FLEET_IMPL_H
 #define FLEET_IMPL_H
 
@@ -7,7 +7,7 @@
 #include <pthread.h>
 
 #define LANE_SENDERS_MAX 16 /* parallel requests per remote target */
-#define LANE_ITEMS 64  /* rows of the queue that a lane holds in memory */
+#define LANE_ITEMS 64       /* rows of the queue that a lane holds in memory */
 #define FLEET_BAD_MAX 1000
 
 struct item {
@@ -16,7 +16,7 @@ struct item {
     uint64_t size;
     uint8_t sha256[32];
     enum queue_rank rank;
-    enum { ITEM_WAITS, ITEM_BUSY, ITEM_DONE } state;
+    enum { ITEM_WAITS, ITEM_BUSY, ITEM_DONE, ITEM_SKIPPED } state; /* SKIPPED: this run */
 };
 
 struct lane {
@@ -27,13 +27,13 @@ struct lane {
     unsigned thread_count;
     struct item items[LANE_ITEMS]; /* in the order of the queue */
     unsigned item_count, busy;
-    int64_t last_id; /* the highest id taken from the queue */
-    int64_t asked;   /* fleet.position when the queue was asked last; -1: never */
-    bool drained;    /* it had nothing behind last_id then */
-    unsigned failures;        /* of items in a row */
-    int64_t starved_until_ms; /* nobody gives what it is to send; 0: no */
-    struct err why;           /* of broken or starved */
-    bool broken;              /* by our own means: the local state cannot be read */
+    int64_t last_id;   /* the highest id taken from the queue */
+    int64_t asked;     /* fleet.position when the queue was asked last; -1: never */
+    bool drained;      /* it had nothing behind last_id then */
+    unsigned failures; /* of items in a row */
+    unsigned skipped;  /* items that nobody gives in this run */
+    struct err why;    /* of the last failure */
+    bool broken;       /* by our own means: the local state cannot be read */
 };
 
 struct bad_read {
@@ -78,6 +78,9 @@ int read_judge(struct fleet *f, struct target *t, const struct range *r, int rc,
                struct err *e, struct slice data, int64_t took_ms, fleet_check_fn *check,
                void *arg);
 void read_worst(struct err *worst, const struct err *one); /* keeps what tells more */
+
+void lane_start(struct fleet *f, size_t index);
+void lane_stop(struct lane *l);
 
 char *spool_path(const struct fleet *f, const char *key); /* free it */
 /* Drops the spool file when no target waits for it, or when `quorum_is_enough`

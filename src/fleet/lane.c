@@ -13,9 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define IDLE_MS 200     /* so often is looked whether a breaker's time is over */
-#define FAILURES_MAX (2 * HEALTH_OPEN_AFTER)
-#define STARVED_MS 5000 /* after which an object that nobody gave is asked for again */
+#define IDLE_MS 200 /* so often is looked whether a breaker's time is over */
 
 static int
 take_row(void *arg, const struct queue_row *row, struct err *e)
@@ -39,7 +37,7 @@ refill(struct lane *l, struct err *e)
     unsigned kept = 0;
 
     for (unsigned i = 0; i < l->item_count; i++) {
-        if (l->items[i].state == ITEM_DONE)
+        if (l->items[i].state == ITEM_DONE || l->items[i].state == ITEM_SKIPPED)
             mem_free(l->items[i].key);
         else
             l->items[kept++] = l->items[i];
@@ -96,31 +94,52 @@ has_arrived(struct target *t, const struct item *it)
     return storage_head(t->store, it->key, &info, &none) == 0 && info.size == it->size;
 }
 
-/* Sends one object, from the spool or from a target that has it. 0, or -1 and
- * whether it was for want of the object: then the target is not to blame. */
-static int
-deliver(struct fleet *f, struct target *t, const struct item *it, bool *starved,
-        struct err *e)
+enum delivery { DELIVERED, DROPPED, NOWHERE, FAILED };
+
+/* Is it known of every target that it does not have the object? */
+static bool
+nobody_has(struct fleet *f, const struct target *but, const char *key)
+{
+    for (size_t i = 0; i < f->count; i++) {
+        struct target *t = &f->targets[i];
+        struct object_info info;
+        struct err e = { 0 };
+        if (t == but)
+            continue;
+        if (!target_is_up(f, t) || storage_head(t->store, key, &info, &e) == 0
+            || e.kind != ERR_NOT_FOUND)
+            return false;
+    }
+    return true;
+}
+
+/* Sends one object, from the spool or from a target that has it. NOWHERE: nobody
+ * gives it now, which is not this target's fault. DROPPED: it is not to be sent, or
+ * nobody will ever give it; the commit of what needs it will see. */
+static enum delivery
+deliver(struct fleet *f, struct target *t, const struct item *it, struct err *e)
 {
     AUTOFREE char *path = spool_path(f, it->key);
     AUTOFREE char *fetched = NULL;
 
-    *starved = false;
     if (f->rules.refused && f->rules.refused(f->rules.arg, t, it->key)) {
         log_info("%s is named by a prune record of %s: not sent", it->key, t->name);
-        return 0;
+        return DROPPED;
     }
     if (it->id <= f->old_position && has_arrived(t, it))
-        return 0;
+        return DELIVERED;
     if (access(path, R_OK) == 0)
-        return put_from(t, it, path, e);
+        return put_from(t, it, path, e) < 0 ? FAILED : DELIVERED;
     if (fleet_fetch(f, t, it->key, it->size, it->sha256, &fetched, e) < 0) {
-        *starved = true;
-        return err_in(e, "reading %s back for %s", it->key, t->name);
+        err_in(e, "reading %s back for %s", it->key, t->name);
+        if (e->kind != ERR_NOT_FOUND || !nobody_has(f, t, it->key))
+            return NOWHERE;
+        log_warn("no target has %s, which target %s waits for", it->key, t->name);
+        return DROPPED;
     }
     int rc = put_from(t, it, fetched, e);
     unlink(fetched);
-    return rc;
+    return rc < 0 ? FAILED : DELIVERED;
 }
 
 static struct item *
@@ -139,36 +158,38 @@ send_item(struct lane *l, struct item *it)
     struct fleet *f = l->fleet;
     struct item copy = *it;
     struct err e = { 0 };
-    bool starved;
 
     copy.key = mem_strdup(it->key);
     it->state = ITEM_BUSY;
     l->busy++;
     pthread_mutex_unlock(&f->lock);
-    int rc = deliver(f, l->target, &copy, &starved, &e);
-    if (!starved)
-        fleet_outcome(f, l->target, true, copy.size, rc < 0 ? &e : NULL);
-    if (rc == 0) {
+    enum delivery how = deliver(f, l->target, &copy, &e);
+    if (how == DELIVERED || how == FAILED)
+        fleet_outcome(f, l->target, true, copy.size, how == FAILED ? &e : NULL);
+    if (how == DELIVERED) {
         atomic_fetch_add(&l->target->bytes_sent, copy.size);
         atomic_fetch_add(&l->target->objects_sent, 1);
-        rc = state_queue_done(f->state, copy.id, &e);
+    }
+    bool broken = false;
+    if (how == DELIVERED || how == DROPPED) {
+        enum queue_end end = how == DELIVERED ? QUEUE_DELIVERED : QUEUE_DROPPED;
+        broken = state_queue_end(f->state, copy.id, end, &e) < 0;
         spool_release(f, copy.key, false);
-        l->broken |= rc < 0;
     }
     pthread_mutex_lock(&f->lock);
     l->busy--;
+    l->broken |= broken;
     it = find_item(l, copy.id);
-    it->state = rc == 0 ? ITEM_DONE : ITEM_WAITS;
-    if (rc < 0 && starved)
-        l->starved_until_ms = clock_mono_ms() + STARVED_MS;
-    if (rc < 0) {
+    it->state = how == FAILED ? ITEM_WAITS : how == NOWHERE ? ITEM_SKIPPED : ITEM_DONE;
+    if (how == FAILED || how == NOWHERE || broken)
         l->why = e;
+    if (how == FAILED) {
         l->failures++;
         l->target->health.behind = true; /* it is, once it answers again */
     } else {
-        l->starved_until_ms = 0;
         l->failures = 0;
     }
+    l->skipped += how == NOWHERE;
     mem_free(copy.key);
     pthread_cond_broadcast(&f->changed);
 }
@@ -196,7 +217,7 @@ choose(struct lane *l)
     struct health *h = &l->target->health;
     struct item *it = NULL;
 
-    if (l->busy >= h->window || clock_mono_ms() < l->starved_until_ms)
+    if (l->busy >= h->window)
         return NULL;
     it = next_item(l);
     if (!it && may_have_more(l)) {
@@ -209,7 +230,7 @@ choose(struct lane *l)
         pthread_cond_broadcast(&l->fleet->changed);
         it = next_item(l);
     }
-    if (!it && l->busy == 0 && !may_have_more(l)
+    if (!it && l->busy == 0 && l->skipped == 0 && !may_have_more(l)
         && health_event(h, HEALTH_LEVEL, fleet_now()))
         log_info("target %s has all that waited for it", l->target->name);
     return it;
@@ -254,7 +275,7 @@ sender(void *arg)
     return NULL;
 }
 
-static void
+void
 lane_start(struct fleet *f, size_t index)
 {
     struct lane *l = &f->lanes[index];
@@ -268,7 +289,7 @@ lane_start(struct fleet *f, size_t index)
     pthread_mutex_unlock(&f->lock);
 }
 
-static void
+void
 lane_stop(struct lane *l)
 {
     for (unsigned i = 0; i < l->thread_count; i++)
@@ -276,224 +297,4 @@ lane_stop(struct lane *l)
     for (unsigned i = 0; i < l->item_count; i++)
         mem_free(l->items[i].key);
     l->thread_count = l->item_count = 0;
-}
-
-int
-fleet_start(struct fleet *f, const struct fleet_rules *rules, struct err *e)
-{
-    assert(!f->started);
-    f->rules = *rules;
-    if (state_queue_last(f->state, &f->position, e) < 0)
-        return -1;
-    f->old_position = f->position;
-    f->started = true;
-    f->stopping = false;
-    spool_scan(f);
-    for (size_t i = 0; i < f->count; i++)
-        lane_start(f, i);
-    return 0;
-}
-
-void
-fleet_stop(struct fleet *f)
-{
-    if (!f->started)
-        return;
-    pthread_mutex_lock(&f->lock);
-    f->stopping = true;
-    pthread_cond_broadcast(&f->changed);
-    pthread_mutex_unlock(&f->lock);
-    for (size_t i = 0; i < f->count; i++)
-        lane_stop(&f->lanes[i]);
-    f->started = false;
-    spool_tidy(f);
-}
-
-/* Is it worth to wait for the lane? One that has just gone silent may be back at
- * its first probe; one that answers probes and takes no put is not. With the lock. */
-static bool
-may_move(const struct lane *l)
-{
-    const struct health *h = &l->target->health;
-
-    return l->thread_count > 0 && !l->broken && l->failures <= FAILURES_MAX
-        && (health_answers(h)
-            || (h->state == TARGET_DOWN && h->wait_ms == h->first_wait_ms)
-            || h->state == TARGET_PROBING);
-}
-
-/* Waits until there is room in the spool. With the lock. */
-static int
-wait_for_room(struct fleet *f, uint64_t size, struct err *e)
-{
-    while (f->spooled + size > f->spool_max && f->spooled > 0) {
-        unsigned alive = 0;
-        for (size_t i = 0; i < f->count; i++)
-            alive += may_move(&f->lanes[i]);
-        if (alive < f->quorum)
-            return err_set(e, ERR_QUORUM, 0,
-                           "the spool %s is full (%llu MiB) and only %u of %u targets "
-                           "answer; the work so far is kept",
-                           f->spool_dir, (unsigned long long)(f->spool_max >> 20), alive,
-                           f->quorum);
-        pthread_mutex_unlock(&f->lock);
-        spool_tidy(f);
-        int rc = cancel_check(e);
-        clock_sleep_ms(20);
-        pthread_mutex_lock(&f->lock);
-        if (rc < 0)
-            return -1;
-    }
-    return 0;
-}
-
-/* Adds the queue rows of one object, in one transaction. */
-static int
-enqueue(struct fleet *f, struct queue_row *row, struct target *only, struct err *e)
-{
-    int64_t id = 0;
-    int rc = state_begin(f->state, e);
-
-    if (rc < 0)
-        return -1;
-    for (size_t i = 0; i < f->count && rc == 0; i++) {
-        if (only && only != &f->targets[i])
-            continue;
-        row->target = f->targets[i].name;
-        rc = state_queue_add(f->state, row, &id, e);
-    }
-    if (rc < 0) {
-        state_abort(f->state);
-        return -1;
-    }
-    if (state_commit(f->state, e) < 0)
-        return -1;
-    pthread_mutex_lock(&f->lock);
-    f->position = id > f->position ? id : f->position;
-    pthread_cond_broadcast(&f->changed);
-    pthread_mutex_unlock(&f->lock);
-    return 0;
-}
-
-int
-fleet_put_file(struct fleet *f, const char *key, enum queue_rank rank, const char *tmp,
-               uint64_t size, const uint8_t sha[32], struct err *e)
-{
-    AUTOFREE char *path = spool_path(f, key);
-    struct queue_row row = { .key = key, .size = size, .rank = rank };
-
-    memcpy(row.sha256, sha, sizeof row.sha256);
-    pthread_mutex_lock(&f->lock);
-    int rc = wait_for_room(f, size, e);
-    if (rc == 0)
-        f->spooled += size;
-    pthread_mutex_unlock(&f->lock);
-    if (rc < 0) {
-        unlink(tmp);
-        return -1;
-    }
-    if (rename(tmp, path) < 0)
-        return err_sys(e, errno, "renaming %s", tmp);
-    if (fs_sync_dir(f->spool_dir, e) < 0)
-        return -1;
-    return enqueue(f, &row, NULL, e);
-}
-
-int
-fleet_put(struct fleet *f, const char *key, enum queue_rank rank, struct slice data,
-          struct err *e)
-{
-    AUTOFREE char *tmp = fleet_spool_tmp(f);
-    uint8_t sha[32];
-
-    sha256(data, sha);
-    if (fs_replace(tmp, data, 0600, e) < 0)
-        return -1;
-    return fleet_put_file(f, key, rank, tmp, data.len, sha, e);
-}
-
-int
-fleet_copy(struct fleet *f, const char *key, enum queue_rank rank, uint64_t size,
-           const uint8_t sha[32], struct target *to, struct err *e)
-{
-    struct queue_row row = { .key = key, .size = size, .rank = rank };
-
-    memcpy(row.sha256, sha, sizeof row.sha256);
-    return enqueue(f, &row, to, e);
-}
-
-int64_t
-fleet_position(struct fleet *f)
-{
-    pthread_mutex_lock(&f->lock);
-    int64_t p = f->position;
-    pthread_mutex_unlock(&f->lock);
-    return p;
-}
-
-/* Has the lane delivered everything up to `position`? With the lock. */
-static bool
-delivered(const struct lane *l, int64_t position)
-{
-    for (unsigned i = 0; i < l->item_count; i++)
-        if (l->items[i].state != ITEM_DONE && l->items[i].id <= position)
-            return false;
-    return l->last_id >= position || (l->drained && l->asked >= position);
-}
-
-/* Is the lane delivering, or about to? With the lock. */
-static bool
-moves(const struct lane *l)
-{
-    enum target_state s = l->target->health.state;
-
-    return l->thread_count > 0 && !l->broken
-        && (l->starved_until_ms == 0 || l->busy > 0)
-        && (s == TARGET_PROBING || (health_answers(&l->target->health) && s != TARGET_FULL));
-}
-
-static void
-say_why(const struct lane *l, struct err *e)
-{
-    const struct target *t = l->target;
-
-    if (l->broken || l->starved_until_ms)
-        *e = l->why;
-    else if (t->why.kind)
-        *e = t->why;
-    else
-        err_set(e, ERR_UNAVAIL, 0, "target %s is %s", t->name,
-                target_state_name(t->health.state));
-}
-
-int
-fleet_wait(struct fleet *f, struct target *t, int64_t position, int64_t timeout_ms,
-           struct err *e)
-{
-    struct lane *l = &f->lanes[t - f->targets];
-    int64_t until = clock_mono_ms() + timeout_ms;
-    int rc = 0;
-
-    pthread_mutex_lock(&f->lock);
-    for (;;) {
-        if (delivered(l, position)) {
-            rc = 1;
-            break;
-        }
-        if (!moves(l)) {
-            say_why(l, e);
-            rc = -1;
-            break;
-        }
-        if (cancel_check(e) < 0) {
-            rc = -1;
-            break;
-        }
-        if (clock_mono_ms() >= until)
-            break;
-        struct timespec wake = clock_after(100);
-        pthread_cond_timedwait(&f->changed, &f->lock, &wake);
-    }
-    pthread_mutex_unlock(&f->lock);
-    return rc;
 }

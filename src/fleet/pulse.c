@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WEIGHT 0.1   /* of a new reading; the first ones weigh more */
+#define WEIGHT 0.1        /* of a new reading; the first ones weigh more */
 #define RATE_GUESS 1000.0 /* bytes/ms, before anything large was read */
 
 static double

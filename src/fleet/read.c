@@ -131,7 +131,7 @@ weight_of(const struct fleet *f, const struct target *t, uint64_t bytes)
     uint64_t ms = (uint64_t)pulse_expected_ms(&t->pulse, bytes);
 
     switch (f->order) {
-    case ORDER_FASTEST: /* one that was not asked yet comes first, so that all are known */
+    case ORDER_FASTEST: /* who was not asked yet comes first: all get known */
         return ms;
     case ORDER_CHEAPEST:
         return ((uint64_t)t->conf->read_cost << 32) + (ms < UINT32_MAX ? ms : UINT32_MAX);

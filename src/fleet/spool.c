@@ -46,16 +46,51 @@ fleet_spool_tmp(struct fleet *f)
     return mem_printf("%s/.tmp-%s", f->spool_dir, tag);
 }
 
+/* Who has an object and who waits for it, as the queue tells, of the targets that
+ * are configured now; `rows` are all, also of others. */
+struct holders {
+    struct fleet *fleet;
+    bool have[FLEET_TARGETS_MAX], wait[FLEET_TARGETS_MAX];
+    unsigned rows, waiting;
+};
+
+static void
+note_holder(void *arg, const char *target, enum queue_end how)
+{
+    struct holders *x = arg;
+
+    x->rows++;
+    for (size_t i = 0; i < x->fleet->count; i++) {
+        if (strcmp(x->fleet->targets[i].name, target) != 0)
+            continue;
+        x->have[i] |= how == QUEUE_DELIVERED;
+        x->wait[i] |= how == QUEUE_WAITS;
+        x->waiting += how == QUEUE_WAITS;
+    }
+}
+
+static bool
+find_holders(struct fleet *f, const char *key, struct holders *out)
+{
+    struct err e = { 0 };
+
+    *out = (struct holders){ .fleet = f };
+    if (state_queue_holders(f->state, key, note_holder, out, &e) < 0) {
+        log_debug("%s", err_text(&e));
+        return false;
+    }
+    for (size_t i = 0; i < f->count; i++)
+        out->have[i] &= !out->wait[i];
+    return true;
+}
+
 bool
 fleet_holds(struct fleet *f, const char *key)
 {
     AUTOFREE char *path = spool_path(f, key);
-    unsigned waiting = 0;
-    struct err ignored = { 0 };
+    struct holders x;
     /* A file without a row is on its way to nobody: killed before it was queued. */
-    bool held = access(path, R_OK) == 0
-             && state_queue_waiting(f->state, key, &waiting, &ignored) == 0
-             && waiting > 0;
+    bool held = access(path, R_OK) == 0 && find_holders(f, key, &x) && x.rows > 0;
 
     for (size_t i = 0; i < f->count && !held; i++) {
         struct object_info info;
@@ -79,26 +114,36 @@ drop(struct fleet *f, const char *path)
     pthread_mutex_unlock(&f->lock);
 }
 
-/* Do so many targets have `key` that the spool need not keep it? */
+/* Do so many targets have `key` that the spool need not keep it? What nobody was
+ * to get is a leftover. */
 static bool
 releasable(struct fleet *f, const char *key, bool quorum_is_enough)
 {
-    unsigned waiting = 0;
-    struct err e = { 0 };
+    struct holders x;
 
-    if (state_queue_waiting(f->state, key, &waiting, &e) < 0)
+    if (!find_holders(f, key, &x))
         return false;
-    return waiting == 0
-        || (quorum_is_enough && f->count >= waiting && f->count - waiting >= f->quorum);
+    if (x.rows == 0)
+        return true;
+    for (size_t i = 0; i < f->count && x.waiting == 0; i++)
+        if (x.have[i])
+            return true;
+    return quorum_is_enough && fleet_quorum_met(f, x.have);
 }
 
 void
 spool_release(struct fleet *f, const char *key, bool quorum_is_enough)
 {
     AUTOFREE char *path = spool_path(f, key);
+    struct err e = { 0 };
+    bool there = access(path, F_OK) == 0;
 
-    if (releasable(f, key, quorum_is_enough))
+    if (there && !releasable(f, key, quorum_is_enough))
+        return;
+    if (there)
         drop(f, path);
+    if (state_queue_release(f->state, key, &e) < 0)
+        log_debug("%s", err_text(&e));
 }
 
 /* Calls fn for each file of the spool, with its name. */
@@ -131,8 +176,19 @@ scan_one(struct fleet *f, const char *name)
 void
 spool_scan(struct fleet *f)
 {
+    AUTOBUF struct buf ended = BUF((size_t)64 << 20);
+    struct err e = { 0 };
+
     f->spooled = 0;
     each_file(f, scan_one);
+    /* what a killed run said of objects that are no longer here proves nothing */
+    if (state_queue_ended(f->state, &ended, &e) < 0)
+        log_debug("%s", err_text(&e));
+    for (size_t at = 0; at < ended.len;) {
+        const char *key = (const char *)ended.ptr + at;
+        at += strlen(key) + 1;
+        spool_release(f, key, false);
+    }
 }
 
 static void

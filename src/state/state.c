@@ -25,7 +25,7 @@ struct state {
 static const char schema[] =
     "CREATE TABLE IF NOT EXISTS named(name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS queue(id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT,"
-    " key TEXT, size INT, sha256 BLOB, rank INT);"
+    " key TEXT, size INT, sha256 BLOB, rank INT, ended INT DEFAULT 0);"
     "CREATE INDEX IF NOT EXISTS queue_key ON queue(key);"
     "CREATE TABLE IF NOT EXISTS pending(pack BLOB PRIMARY KEY, record BLOB,"
     " published INT DEFAULT 0);"
@@ -197,15 +197,54 @@ state_queue_add(struct state *s, const struct queue_row *row, int64_t *id, struc
 }
 
 int
-state_queue_done(struct state *s, int64_t id, struct err *e)
+state_queue_end(struct state *s, int64_t id, enum queue_end how, struct err *e)
 {
-    return run(s, "DELETE FROM queue WHERE id=?", e, "i", id);
+    return run(s, "UPDATE queue SET ended=? WHERE id=?", e, "ii", (int64_t)how, id);
 }
 
 int
-state_queue_forget(struct state *s, const char *target, const char *key, struct err *e)
+state_queue_release(struct state *s, const char *key, struct err *e)
 {
-    return run(s, "DELETE FROM queue WHERE target=? AND key=?", e, "tt", target, key);
+    return run(s, "DELETE FROM queue WHERE key=? AND ended<>0", e, "t", key);
+}
+
+int
+state_queue_ended(struct state *s, struct buf *keys, struct err *e)
+{
+    int rc;
+
+    pthread_mutex_lock(&s->lock);
+    sqlite3_stmt *q = sql_query(&s->main,
+                                "SELECT DISTINCT key FROM queue WHERE ended<>0"
+                                " ORDER BY key",
+                                "", e);
+    for (rc = q ? 1 : -1; rc > 0;) {
+        rc = sql_step(&s->main, q, e);
+        if (rc == 1)
+            buf_put(keys, sql_text(q, 0), strlen(sql_text(q, 0)) + 1);
+    }
+    sql_end(q);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+int
+state_queue_holders(struct state *s, const char *key, state_queue_holder_fn *fn,
+                    void *arg, struct err *e)
+{
+    int rc;
+
+    pthread_mutex_lock(&s->lock);
+    sqlite3_stmt *q = sql_query(&s->main, "SELECT target,ended FROM queue WHERE key=?",
+                                "t", e, key);
+    for (rc = q ? 1 : -1; rc > 0;) {
+        rc = sql_step(&s->main, q, e);
+        if (rc == 1)
+            fn(arg, sql_text(q, 0), (enum queue_end)sql_int(q, 1));
+    }
+    sql_end(q);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
 }
 
 int
@@ -217,7 +256,7 @@ state_queue_list(struct state *s, const char *target, int64_t after, unsigned li
     pthread_mutex_lock(&s->lock);
     sqlite3_stmt *q = sql_query(&s->main,
                                 "SELECT id,target,key,size,sha256,rank FROM queue"
-                                " WHERE (target=?1 OR ?1 IS NULL) AND id>?2"
+                                " WHERE (target=?1 OR ?1 IS NULL) AND id>?2 AND ended=0"
                                 " ORDER BY id LIMIT ?3",
                                 "tii", e, target, after, (int64_t)limit);
     rc = q ? sql_step(&s->main, q, e) : -1;
@@ -257,27 +296,14 @@ state_queue_sum(struct state *s, const char *target, uint64_t *rows, uint64_t *b
 {
     pthread_mutex_lock(&s->lock);
     sqlite3_stmt *q = sql_query(&s->main,
-                                "SELECT count(*),total(size) FROM queue WHERE target=?",
+                                "SELECT count(*),total(size) FROM queue WHERE target=?"
+                                " AND ended=0",
                                 "t", e, target);
     int rc = q ? sql_step(&s->main, q, e) : -1;
     if (rc == 1) {
         *rows = (uint64_t)sql_int(q, 0);
         *bytes = (uint64_t)sql_int(q, 1);
     }
-    sql_end(q);
-    pthread_mutex_unlock(&s->lock);
-    return rc < 0 ? -1 : 0;
-}
-
-int
-state_queue_waiting(struct state *s, const char *key, unsigned *count, struct err *e)
-{
-    pthread_mutex_lock(&s->lock);
-    sqlite3_stmt *q = sql_query(&s->main, "SELECT count(*) FROM queue WHERE key=?", "t",
-                                e, key);
-    int rc = q ? sql_step(&s->main, q, e) : -1;
-    if (rc == 1)
-        *count = (unsigned)sql_int(q, 0);
     sql_end(q);
     pthread_mutex_unlock(&s->lock);
     return rc < 0 ? -1 : 0;

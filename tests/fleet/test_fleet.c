@@ -577,8 +577,11 @@ a_snapshot_does_not_overtake_a_pack_that_failed(void **state)
 static void
 a_snapshot_does_not_arrive_without_its_packs(void **state)
 {
-    struct fault_plan plan = { .mode = FAULT_REFUSE, .calls = FAULT_ON_PUT, .at = 1,
-                               .count = UINT_MAX, .prefix = "pack/03" };
+    struct fault_plan plan = { .mode = FAULT_REFUSE,
+                               .calls = FAULT_ON_PUT,
+                               .at = 1,
+                               .count = UINT_MAX,
+                               .prefix = "pack/03" };
     RIG(r, 1);
 
     (void)state;
@@ -698,7 +701,8 @@ a_refused_name_is_not_sent(void **state)
 
     (void)state;
     rig_open(&r);
-    assert_ok(fleet_start(r.fleet, &(struct fleet_rules){ .refused = refuses_odd }, &r.e), &r.e);
+    assert_ok(fleet_start(r.fleet, &(struct fleet_rules){ .refused = refuses_odd }, &r.e),
+              &r.e);
     for (size_t n = 0; n < 4; n++)
         put(&r, n);
     for (size_t i = 0; i < 2; i++)
@@ -832,6 +836,107 @@ leftovers_in_the_spool_are_removed_at_the_start(void **state)
     assert_int_equal(spooled(&r), 0);
 }
 
+/* Three targets are configured where there was one: that the two new ones have
+ * never been given an object does not mean that they have it. */
+static void
+new_targets_hold_nothing_yet(void **state)
+{
+    RIG(r, 3);
+
+    (void)state;
+    r.count = 1;
+    rig_open(&r);
+    break_target(&r, 0, FAULT_REFUSE, FAULT_ON_PUT);
+    start(&r);
+    for (size_t n = 0; n < 3; n++)
+        put(&r, n);
+    assert_int_equal(wait_for(&r, 0, 5000), -1);
+    rig_close(&r);
+    r.count = 3;
+    rig_open(&r);
+    break_target(&r, 0, FAULT_REFUSE, FAULT_ON_PUT);
+    start(&r);
+    assert_int_equal(wait_for(&r, 1, 5000), 1);
+    fleet_stop(r.fleet);
+    assert_int_equal(spooled(&r), 3);
+}
+
+/* t0 had it and lost it, before t1 got it: that is nothing that t1 could mend, and
+ * no reason to give it nothing any more. */
+static void
+what_nobody_has_holds_up_nothing(void **state)
+{
+    (void)state;
+    for (int away = 0; away < 2; away++) {
+        AUTOFREE char *key = key_of(0);
+        RIG(r, 2);
+        r.quorum = 1;
+        rig_open(&r);
+        break_target(&r, 1, FAULT_REFUSE, FAULT_ON_PUT);
+        start(&r);
+        put(&r, 0);
+        assert_int_equal(wait_for(&r, 0, 5000), 1);
+        assert_int_equal(wait_for(&r, 1, 5000), -1);
+        fleet_stop(r.fleet);
+        assert_int_equal(spooled(&r), 0);
+        AUTOFREE char *path = mem_printf("%s/t0/%s", r.folder.path, key);
+        assert_int_equal(unlink(path), 0);
+        rig_close(&r);
+        rig_open(&r);
+        if (away)
+            down(&r, 0);
+        start(&r);
+        put(&r, 1);
+        assert_int_equal(wait_for(&r, 1, 5000), 1);
+        assert_true(holds(&r, 1, 1));
+        assert_true(target_is_up(r.fleet, fleet_target(r.fleet, 1)));
+        fleet_stop(r.fleet);
+        assert_int_equal(queued(&r, 1), away); /* who is away may still have it */
+    }
+}
+
+/* Its rows are nobody's any more. */
+static void
+a_target_that_is_configured_no_longer_fills_no_spool(void **state)
+{
+    (void)state;
+    for (int have = 0; have < 2; have++) {
+        RIG(r, 2);
+        r.quorum = 1;
+        r.spool_max = 100;
+        rig_open(&r);
+        if (!have)
+            break_target(&r, 0, FAULT_REFUSE, FAULT_ON_PUT);
+        break_target(&r, 1, FAULT_REFUSE, FAULT_ON_PUT);
+        start(&r);
+        for (size_t n = 0; n < 5; n++)
+            put(&r, n);
+        assert_int_equal(wait_for(&r, 0, 5000), have ? 1 : -1);
+        assert_int_equal(wait_for(&r, 1, 5000), -1);
+        rig_close(&r);
+        if (!have) { /* the other one, so that nobody has what waits */
+            mem_free(r.conf[0].name);
+            r.conf[0].name = mem_strdup("t2");
+        }
+        r.count = 1;
+        rig_open(&r);
+        start(&r);
+        int rc = 0;
+        for (size_t n = 10; n < 20 && rc == 0; n++) {
+            AUTOFREE char *key = key_of(n), *content = content_of(n);
+            rc = fleet_put(r.fleet, key, RANK_PACK, slice_str(content), &r.e);
+        }
+        assert_int_equal(rc, have ? 0 : -1);
+        if (!have)
+            assert_int_equal(r.e.kind, ERR_QUORUM);
+        fleet_stop(r.fleet);
+        if (!have)
+            assert_true(spooled(&r) >= 5);
+        rig_close(&r);
+        r.count = 2;
+    }
+}
+
 /* Reading. */
 
 static int
@@ -884,7 +989,7 @@ reading_goes_on_to_the_next_target(void **state)
     } cases[] = {
         { FAULT_REFUSE, false, false },   { FAULT_DENY, true, false },
         { FAULT_LOSE_ACK, false, false }, { FAULT_GARBLE, false, true },
-        { FAULT_CUT, false, true },      { FAULT_MISSING, false, true },
+        { FAULT_CUT, false, true },       { FAULT_MISSING, false, true },
     };
 
     (void)state;
@@ -1011,7 +1116,8 @@ a_read_outlasts_a_short_silence(void **state)
     rig_open(&r);
     place_everywhere(&r);
     for (size_t i = 0; i < 2; i++) {
-        struct fault_plan plan = { .mode = FAULT_REFUSE, .at = 1,
+        struct fault_plan plan = { .mode = FAULT_REFUSE,
+                                   .at = 1,
                                    .count = HEALTH_OPEN_AFTER + 1 };
         storage_fault_plan(r.fault[i], &plan);
     }
@@ -1196,6 +1302,9 @@ main(void)
         cmocka_unit_test(an_object_larger_than_the_spool_gets_through),
         cmocka_unit_test(waiting_ends_when_the_time_is_over),
         cmocka_unit_test(leftovers_in_the_spool_are_removed_at_the_start),
+        cmocka_unit_test(new_targets_hold_nothing_yet),
+        cmocka_unit_test(what_nobody_has_holds_up_nothing),
+        cmocka_unit_test(a_target_that_is_configured_no_longer_fills_no_spool),
         cmocka_unit_test(reading_goes_on_to_the_next_target),
         cmocka_unit_test(a_late_answer_is_overtaken),
         cmocka_unit_test(the_rule_says_who_is_read_first),

@@ -258,12 +258,18 @@ errors_tell_of_the_target_or_of_the_object(void **state)
         enum err_kind kind;
         int means;
     } cases[] = {
-        { ERR_UNAVAIL, HEALTH_SILENCE },   { ERR_IO, HEALTH_SILENCE },
-        { ERR_THROTTLED, HEALTH_SLOWDOWN },{ ERR_DENIED, HEALTH_REFUSED },
-        { ERR_FULL, HEALTH_NO_ROOM },      { ERR_NO_TARGET, HEALTH_AWAY },
-        { ERR_NOT_FOUND, HEALTH_ANSWER },  { ERR_EXISTS, HEALTH_ANSWER },
-        { ERR_CORRUPT, HEALTH_WRONG },     { ERR_FORGED, HEALTH_WRONG },
-        { ERR_CANCELLED, -1 },             { ERR_USAGE, -1 },
+        { ERR_UNAVAIL, HEALTH_SILENCE },
+        { ERR_IO, HEALTH_SILENCE },
+        { ERR_THROTTLED, HEALTH_SLOWDOWN },
+        { ERR_DENIED, HEALTH_REFUSED },
+        { ERR_FULL, HEALTH_NO_ROOM },
+        { ERR_NO_TARGET, HEALTH_AWAY },
+        { ERR_NOT_FOUND, HEALTH_ANSWER },
+        { ERR_EXISTS, HEALTH_ANSWER },
+        { ERR_CORRUPT, HEALTH_WRONG },
+        { ERR_FORGED, HEALTH_WRONG },
+        { ERR_CANCELLED, -1 },
+        { ERR_USAGE, -1 },
     };
 
     (void)state;
@@ -352,7 +358,8 @@ nothing_locks_a_target_out(void **state)
         for (int i = 0; i < 300; i++) {
             now += random_below(&rnd, 20000);
             if (random_below(&rnd, 3) == 0 || health_may_try(&h, true, at(now)))
-                health_event(&h, (enum health_event)random_below(&rnd, HEALTH_CLEARED + 1),
+                health_event(&h,
+                             (enum health_event)random_below(&rnd, HEALTH_CLEARED + 1),
                              at(now));
             assert_in_range(h.window, 1, HEALTH_WINDOW_MAX);
         }

@@ -38,7 +38,8 @@ late_is_a_little_more_than_usual(void **state)
     (void)state;
     for (int i = 0; i < 1000; i++) {
         uint64_t bytes = i % 3 == 0 ? 4096 : 1000000 + random_below(&rnd, 3000000);
-        double ms = (80 + (double)bytes / 10000) * (0.95 + random_below(&rnd, 100) / 1000.0);
+        double ms = (80 + (double)bytes / 10000)
+                  * (0.95 + random_below(&rnd, 100) / 1000.0);
         late += (int64_t)ms > pulse_late_ms(&p, bytes);
     }
     assert_in_range(late, 0, 100); /* about one in twenty */

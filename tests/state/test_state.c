@@ -126,31 +126,48 @@ the_queue_keeps_the_order_in_which_rows_came(void **state)
 }
 
 static void
-a_row_that_is_done_is_gone(void **state)
+note_holder(void *arg, const char *target, enum queue_end how)
 {
+    buf_printf(arg, "%s %d;", target, (int)how);
+}
+
+static void
+assert_holders(struct store *s, const char *key, const char *want)
+{
+    AUTOBUF struct buf got = BUF(1000);
+
+    assert_ok(state_queue_holders(s->state, key, note_holder, &got, &s->e), &s->e);
+    assert_string_equal(buf_cstr(&got), want);
+}
+
+/* It is no longer to be sent, but who has the object is still known. */
+static void
+a_row_that_ended_is_remembered_until_released(void **state)
+{
+    AUTOBUF struct buf ended = BUF(1000);
     STORE(s);
     uint64_t rows = 9, bytes = 9;
-    unsigned waiting = 9;
 
     (void)state;
     int64_t first = add(&s, "nas", "a", 10);
-    add(&s, "eu", "a", 10);
+    int64_t second = add(&s, "eu", "a", 10);
+    add(&s, "ap", "a", 10);
     add(&s, "nas", "b", 5);
     assert_ok(state_queue_sum(s.state, "nas", &rows, &bytes, &s.e), &s.e);
     assert_true(rows == 2 && bytes == 15);
-    assert_ok(state_queue_waiting(s.state, "a", &waiting, &s.e), &s.e);
-    assert_int_equal(waiting, 2);
-    assert_ok(state_queue_done(s.state, first, &s.e), &s.e);
-    assert_ok(state_queue_waiting(s.state, "a", &waiting, &s.e), &s.e);
-    assert_int_equal(waiting, 1);
-    assert_queue(&s, NULL, 0, 10, "eu a 10;nas b 5;");
-    assert_ok(state_queue_done(s.state, first, &s.e), &s.e); /* twice is no error */
-    assert_ok(state_queue_forget(s.state, "eu", "b", &s.e), &s.e);
-    assert_queue(&s, NULL, 0, 10, "eu a 10;nas b 5;");
-    assert_ok(state_queue_forget(s.state, "eu", "a", &s.e), &s.e);
-    assert_queue(&s, NULL, 0, 10, "nas b 5;");
-    assert_ok(state_queue_sum(s.state, "eu", &rows, &bytes, &s.e), &s.e);
-    assert_true(rows == 0 && bytes == 0);
+    assert_holders(&s, "a", "nas 0;eu 0;ap 0;");
+    assert_ok(state_queue_end(s.state, first, QUEUE_DELIVERED, &s.e), &s.e);
+    assert_ok(state_queue_end(s.state, second, QUEUE_DROPPED, &s.e), &s.e);
+    assert_holders(&s, "a", "nas 1;eu 2;ap 0;");
+    assert_queue(&s, NULL, 0, 10, "ap a 10;nas b 5;");
+    assert_ok(state_queue_sum(s.state, "nas", &rows, &bytes, &s.e), &s.e);
+    assert_true(rows == 1 && bytes == 5);
+    assert_ok(state_queue_ended(s.state, &ended, &s.e), &s.e);
+    assert_true(slice_equal(buf_slice(&ended), slice_of("a", 2)));
+    assert_ok(state_queue_release(s.state, "b", &s.e), &s.e);
+    assert_ok(state_queue_release(s.state, "a", &s.e), &s.e);
+    assert_holders(&s, "a", "ap 0;");
+    assert_holders(&s, "b", "nas 0;");
 }
 
 /* A lane that asks "behind N" must never miss a row for a number used twice. */
@@ -162,8 +179,8 @@ numbers_of_the_queue_are_never_used_again(void **state)
     (void)state;
     int64_t a = add(&s, "nas", "a", 1), b = add(&s, "nas", "b", 1);
     assert_true(b > a);
-    assert_ok(state_queue_done(s.state, a, &s.e), &s.e);
-    assert_ok(state_queue_done(s.state, b, &s.e), &s.e);
+    assert_ok(state_queue_end(s.state, a, QUEUE_DELIVERED, &s.e), &s.e);
+    assert_ok(state_queue_end(s.state, b, QUEUE_DELIVERED, &s.e), &s.e);
     store_again(&s);
     assert_true(add(&s, "nas", "c", 1) > b);
 }
@@ -181,7 +198,7 @@ the_highest_number_ever_given_is_told(void **state)
     int64_t b = add(&s, "nas", "b", 1);
     assert_ok(state_queue_last(s.state, &last, &s.e), &s.e);
     assert_int_equal(last, b);
-    assert_ok(state_queue_done(s.state, b, &s.e), &s.e);
+    assert_ok(state_queue_end(s.state, b, QUEUE_DELIVERED, &s.e), &s.e);
     assert_ok(state_queue_last(s.state, &last, &s.e), &s.e);
     assert_int_equal(last, b);
 }
@@ -613,7 +630,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(named_values_are_kept_and_replaced),
         cmocka_unit_test(the_queue_keeps_the_order_in_which_rows_came),
-        cmocka_unit_test(a_row_that_is_done_is_gone),
+        cmocka_unit_test(a_row_that_ended_is_remembered_until_released),
         cmocka_unit_test(numbers_of_the_queue_are_never_used_again),
         cmocka_unit_test(the_highest_number_ever_given_is_told),
         cmocka_unit_test(sizes_over_four_gibibytes_are_kept),
