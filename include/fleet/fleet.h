@@ -24,6 +24,7 @@
 #include "fleet/pulse.h"
 #include "state/state.h"
 #include "storage/storage.h"
+#include "storage/wrap.h"
 
 #include <stdatomic.h>
 
@@ -31,16 +32,23 @@
 
 struct fleet;
 
+/* Totals of struct traffic. */
+struct traffic_sum {
+    uint64_t calls, failures, put_bytes, put_ms, get_bytes, get_ms;
+};
+
 struct target {
     struct fleet *fleet;
     const struct conf_target *conf;
     const char *name;
     const char *site;
     struct storage *store;
-    uint8_t id[16];       /* from its repository header */
-    struct health health; /* under the fleet's lock, as is why */
-    struct pulse pulse;   /* of its reads; under the same lock */
-    struct err why;       /* what made it leave those that answer */
+    uint8_t id[16];            /* from its repository header */
+    struct health health;      /* under the fleet's lock, as is why */
+    struct pulse pulse;        /* of its reads; under the same lock */
+    struct err why;            /* what made it leave those that answer */
+    struct traffic traffic;    /* of this run */
+    struct traffic_sum before; /* of the runs before */
     atomic_ullong bytes_sent, objects_sent, bytes_read, reads, bad_reads;
 };
 
@@ -69,6 +77,9 @@ unsigned fleet_quorum(const struct fleet *f);
 /* True when the targets i with have[i] are W; with distinct_sites on at least two
  * sites where the fleet has them and W is over 1. */
 bool fleet_quorum_met(const struct fleet *f, const bool *have);
+
+/* All that this host's runs had with the target. */
+struct traffic_sum target_traffic(const struct target *t);
 
 /* Does it answer, as far as we know, and is it ours? */
 bool target_is_up(struct fleet *f, const struct target *t);

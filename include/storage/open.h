@@ -16,6 +16,7 @@
 struct storage_watch {
     void (*tried)(void *arg, const struct err *e);
     void *arg;
+    struct traffic *traffic; /* counted here; NULL: nowhere */
 };
 
 /* Opens without asking the place anything. ERR_USAGE for an unknown scheme or

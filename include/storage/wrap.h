@@ -3,7 +3,7 @@
  *
  * limit   gives puts and gets a pace
  * retry   repeats what err_retryable() allows, with jitter and a budget
- * trace   logs every call at debug level
+ * trace   counts every call, and logs it at debug level
  * fault   breaks calls on purpose: tests, simulation and drills use the same
  */
 #ifndef STORAGE_WRAP_H
@@ -32,7 +32,14 @@ struct storage *storage_retry(struct storage *inner, const struct retry_options 
  * What else is said is not counted. */
 struct storage *storage_limit(struct storage *inner, struct pace *upload,
                               struct pace *download);
-struct storage *storage_trace(struct storage *inner, const char *name);
+/* What went over a storage: counted by storage_trace(), read by anybody. Only puts
+ * and gets that ended well count with their bytes and their time. */
+struct traffic {
+    atomic_ullong calls, failures, put_bytes, put_ms, get_bytes, get_ms;
+};
+/* `traffic` may be NULL; it outlives the storage. */
+struct storage *storage_trace(struct storage *inner, const char *name,
+                              struct traffic *traffic);
 
 enum fault_mode {
     FAULT_REFUSE,   /* ERR_UNAVAIL before anything is done */

@@ -15,43 +15,6 @@ fleet_now(void)
     return (struct health_now){ clock_mono_ms(), clock_now().s };
 }
 
-/* What an earlier run remembered of the target, and whether anything waits for it. */
-static int
-recall(struct fleet *f, struct target *t, struct err *e)
-{
-    AUTOFREE char *name = mem_printf("health/%s", t->name);
-    AUTOBUF struct buf kept = BUF(HEALTH_KEPT);
-    struct err bad = { 0 };
-    uint64_t rows = 0, bytes = 0;
-    unsigned max = storage_traits(t->store) & STORAGE_LOCAL ? 1 : LANE_SENDERS_MAX;
-
-    health_init(&t->health, max, f->breaker_ms);
-    if (!f->state)
-        return 0;
-    if (state_get(f->state, name, &kept, &bad) == 1)
-        (void)!health_recall(&t->health, buf_slice(&kept));
-    t->health.behind = false;
-    if (state_queue_sum(f->state, t->name, &rows, &bytes, e) < 0)
-        return -1;
-    if (rows > 0)
-        health_event(&t->health, HEALTH_BEHIND, fleet_now());
-    return 0;
-}
-
-static void
-remember(struct fleet *f, struct target *t)
-{
-    AUTOFREE char *name = mem_printf("health/%s", t->name);
-    AUTOBUF struct buf kept = BUF(HEALTH_KEPT);
-    struct err e = { 0 };
-
-    if (!f->state || t->health.state == TARGET_NEW)
-        return;
-    health_keep(&t->health, &kept);
-    if (state_put(f->state, name, buf_slice(&kept), &e) < 0)
-        log_debug("%s", err_text(&e));
-}
-
 /* A try failed that will be made again: to be slowed down is worth knowing before
  * the operation ends. */
 static void
@@ -87,7 +50,7 @@ fleet_open(const struct fleet_options *o, struct fleet **out, struct err *e)
         t->conf = c;
         t->name = c->name;
         t->site = c->site ? c->site : c->name;
-        struct storage_watch watch = { tried, t };
+        struct storage_watch watch = { tried, t, &t->traffic };
         t->fleet = f;
         if (storage_open(c, &watch, &t->store, e) < 0) {
             fleet_close(f);
@@ -96,7 +59,7 @@ fleet_open(const struct fleet_options *o, struct fleet **out, struct err *e)
         if (o->wrap)
             t->store = o->wrap(o->wrap_arg, t->name, t->store);
         f->count++;
-        if (recall(f, t, e) < 0) {
+        if (memory_recall(f, t, e) < 0) {
             fleet_close(f);
             return -1;
         }
@@ -112,10 +75,9 @@ fleet_close(struct fleet *f)
         return;
     fleet_stop(f);
     hedge_free(f->hedge);
-    for (size_t i = 0; i < f->count; i++) {
-        remember(f, &f->targets[i]);
+    memory_keep(f);
+    for (size_t i = 0; i < f->count; i++)
         storage_close(f->targets[i].store);
-    }
     for (size_t i = 0; i < f->bad_count; i++)
         mem_free(f->bad[i].key);
     pthread_mutex_destroy(&f->lock);

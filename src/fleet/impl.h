@@ -82,6 +82,9 @@ void read_worst(struct err *worst, const struct err *one); /* keeps what tells m
 void lane_start(struct fleet *f, size_t index);
 void lane_stop(struct lane *l);
 
+MUST_USE int memory_recall(struct fleet *f, struct target *t, struct err *e);
+void memory_keep(struct fleet *f); /* what fails is told to nobody */
+
 char *spool_path(const struct fleet *f, const char *key); /* free it */
 /* Drops the spool file when no target waits for it, or when `quorum_is_enough`
  * and W targets have it. Without the lock. */

@@ -114,7 +114,7 @@ storage_open(const struct conf_target *t, const struct storage_watch *watch,
         retry.arg = watch->arg;
     }
     s = storage_retry(s, &retry);
-    *out = log_level() >= LOG_DEBUG ? storage_trace(s, t->name) : s;
+    *out = storage_trace(s, t->name, watch ? watch->traffic : NULL);
     return 0;
 }
 

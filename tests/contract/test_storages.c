@@ -923,7 +923,7 @@ make_retry(void)
 static struct storage *
 make_trace(void)
 {
-    return storage_trace(storage_mem(), "traced");
+    return storage_trace(storage_mem(), "traced", NULL);
 }
 
 static struct storage *

@@ -1,4 +1,5 @@
-/* One debug line a call: what, how much, how long, and how it ended. */
+/* Counts, and at debug level writes a line a call: what, how much, how long, and
+ * how it ended. */
 #include "storage/wrap.h"
 
 #include "base/log.h"
@@ -11,6 +12,7 @@ struct trace {
     struct storage base; /* first: a struct trace is a struct storage */
     struct storage *inner;
     char *name;
+    struct traffic own, *traffic;
 };
 
 static const struct storage_ops trace_ops;
@@ -26,10 +28,21 @@ static int
 tell(const struct trace *t, const char *call, const char *key, uint64_t size,
      int64_t began_ms, int rc, const struct err *e)
 {
-    log_debug("%s: %s %s, %s in %s: %s", t->name, call, key, text_of_size(size),
-              text_of_duration(clock_mono_ms() - began_ms),
-              rc == 0 ? "done" : err_text(e));
+    atomic_fetch_add(&t->traffic->calls, 1);
+    if (rc < 0)
+        atomic_fetch_add(&t->traffic->failures, 1);
+    if (log_level() >= LOG_DEBUG)
+        log_debug("%s: %s %s, %s in %s: %s", t->name, call, key, text_of_size(size),
+                  text_of_duration(clock_mono_ms() - began_ms),
+                  rc == 0 ? "done" : err_text(e));
     return rc;
+}
+
+static void
+count_bytes(atomic_ullong *bytes, atomic_ullong *ms, uint64_t size, int64_t began_ms)
+{
+    atomic_fetch_add(bytes, size);
+    atomic_fetch_add(ms, (uint64_t)(clock_mono_ms() - began_ms));
 }
 
 static int
@@ -40,6 +53,8 @@ trace_put(struct storage *s, const char *key, const struct body *body, unsigned 
     int64_t began_ms = clock_mono_ms();
     int rc = storage_put(t->inner, key, body, flags, e);
 
+    if (rc == 0)
+        count_bytes(&t->traffic->put_bytes, &t->traffic->put_ms, body->size, began_ms);
     return tell(t, "put", key, body->size, began_ms, rc, e);
 }
 
@@ -51,6 +66,9 @@ trace_get(struct storage *s, const struct range *r, struct buf *out, struct err 
     size_t before = out->len;
     int rc = storage_get(t->inner, r, out, e);
 
+    if (rc == 0)
+        count_bytes(&t->traffic->get_bytes, &t->traffic->get_ms, out->len - before,
+                    began_ms);
     return tell(t, "get", r->key, out->len - before, began_ms, rc, e);
 }
 
@@ -133,7 +151,7 @@ static const struct storage_ops trace_ops = {
 };
 
 struct storage *
-storage_trace(struct storage *inner, const char *name)
+storage_trace(struct storage *inner, const char *name, struct traffic *traffic)
 {
     struct trace *t = mem_zalloc(sizeof *t);
 
@@ -141,5 +159,6 @@ storage_trace(struct storage *inner, const char *name)
                                 .url = mem_strdup(inner->url) };
     t->inner = inner;
     t->name = mem_strdup(name);
+    t->traffic = traffic ? traffic : &t->own;
     return &t->base;
 }
