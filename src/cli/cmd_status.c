@@ -5,67 +5,12 @@
 #include "cli/open.h"
 #include "cli/output.h"
 
+#include "status.h"
+
 #include <stdio.h>
 #include <string.h>
 
 #define RUNS_TOLD 10
-
-static int
-count_commit(void *arg, struct slice name, struct slice packs, struct err *e)
-{
-    (void)name;
-    (void)packs;
-    (void)e;
-    ++*(unsigned *)arg;
-    return 0;
-}
-
-static int
-tell_target(struct app *app, struct repo *r, const struct target *x, struct table *t,
-            json_t *o, struct err *e)
-{
-    uint64_t rows = 0, bytes = 0;
-    unsigned commits = 0;
-    char queued[24], waiting[16];
-    enum target_state s = target_state(repo_fleet(r), x);
-    bool up = s == TARGET_UP;
-
-    if (state_queue_sum(repo_state(r), x->name, &rows, &bytes, e) < 0
-        || state_commit_list(repo_state(r), x->name, count_commit, &commits, e) < 0)
-        return -1;
-    json_put_text(o, "name", x->name);
-    json_put_text(o, "site", x->site);
-    json_put_text(o, "url", storage_url(x->store));
-    json_put_text(o, "state", target_state_name(s));
-    json_put_text(o, "error", up ? NULL : err_text(&x->why));
-    json_put_int(o, "queued_objects", (int64_t)rows);
-    json_put_int(o, "queued_bytes", (int64_t)bytes);
-    json_put_int(o, "uncommitted_snapshots", commits);
-    snprintf(queued, sizeof queued, "%llu", (unsigned long long)rows);
-    snprintf(waiting, sizeof waiting, "%u", commits);
-    TABLE_ROW(t, x->name, x->site, target_state_name(s), queued,
-              text_of_size(bytes), waiting, storage_url(x->store));
-    if (!up || rows > 0 || commits > 0)
-        app_note(app, STATUS_DEGRADED);
-    return 0;
-}
-
-static int
-tell_targets(struct app *app, struct repo *r, struct err *e)
-{
-    static const char *const heads[] = { "TARGET", "SITE",         "STATE", ">QUEUED",
-                                         ">BYTES", ">UNCOMMITTED", "URL",   NULL };
-    CLEANUP(table_free_p) struct table *t = table_new(heads);
-    json_t *all = json_put_array(app->result, "targets");
-    struct fleet *f = repo_fleet(r);
-
-    for (size_t i = 0; i < fleet_count(f); i++)
-        if (tell_target(app, r, fleet_target(f, i), t, json_add_object(all), e) < 0)
-            return -1;
-    if (!app->json)
-        table_print(t, stdout);
-    return 0;
-}
 
 /* The newest complete snapshot of each source of each host: of two hosts with a
  * source of the same name, one must not hide that the other has stopped. */
@@ -235,7 +180,7 @@ run(struct app *app, struct err *e)
     }
     if (repo_rollback_seen(r))
         app_note(app, STATUS_ROLLBACK);
-    if (tell_targets(app, r, e) < 0)
+    if (status_targets(app, r, &l, e) < 0)
         return app_fail(e);
     tell_sources(app, r, &l);
     return tell_runs(app, r, e) < 0 ? app_fail(e) : STATUS_OK;
