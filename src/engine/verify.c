@@ -202,8 +202,10 @@ check_presence(struct verify *v, struct err *e)
         char key[PACK_KEY_LEN + 1];
         uint8_t name[32];
         uint64_t size;
-        if (!repo_listed(v->repo, v->index, n)
-            || !index_pack(repo_index(v->repo), n, name, &size))
+        if (!repo_listed(v->repo, v->index, n))
+            continue;
+        rc = index_pack(repo_index(v->repo), n, name, &size, e);
+        if (rc <= 0)
             continue;
         pack_key(key, name);
         rc = check_pack(v, &f, n, key, size, e);

@@ -112,6 +112,30 @@ MUST_USE int repo_open_record(struct repo *r, struct target *t, const char *key,
                               enum object_type type, char snapshot[CHAIN_KEY_LEN + 1],
                               struct err *e);
 
+/* segment.c: one index segment, as it lies on a target. */
+#define SEGMENT_MAX ((size_t)120 << 20)
+struct segment_pack {
+    uint8_t name[32];
+    uint64_t size;
+    struct directory directory;
+    bool revoked; /* of a host that is trusted no more */
+};
+typedef int segment_pack_fn(void *arg, const struct segment_pack *p, struct err *e);
+/* Calls fn for each pack that a known host vouches for. */
+MUST_USE int segment_read(struct repo *r, struct target *t, const char *key,
+                          segment_pack_fn *fn, void *arg, struct err *e);
+void segment_put_pack(const struct repo *r, struct buf *out, const uint8_t name[32],
+                      uint64_t size, struct slice directory);
+
+/* publish.c. What the state keeps of a pending pack; *p borrows from plain. */
+MUST_USE int pending_open(struct repo *r, struct slice name, struct slice locked,
+                          struct buf *plain, struct segment_pack *p, struct err *e);
+
+/* renew.c: the local index again, in an empty folder before it is in use, or its
+ * runs alone while it is (an index_refill_fn with the repo as arg). */
+MUST_USE int repo_renew_index(struct repo *r, const struct err *why, struct err *e);
+int repo_refill_index(void *arg, struct index_refill *f, struct err *e);
+
 /* Reads a small object whose name carries its hash, from the cache or any
  * target (`from` NULL) and checks the hash. */
 MUST_USE int repo_get_small(struct repo *r, struct target *from, const char *key,

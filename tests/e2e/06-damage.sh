@@ -255,7 +255,60 @@ two_of_three() {
     back tree "$S"
 }
 
+# damaged_index FILE KIND COMMAND
+damaged_index() {
+    local new
+    reset
+    rm -rf "$W/back"
+    if [ "$2" = garbage ]; then
+        head -c "$(stat -c %s "$1")" /dev/urandom >"$W/garbage"
+        cat "$W/garbage" >"$1"
+    else
+        AT=$((RANDOM * 32768 + RANDOM))
+        harm "$2" "$1"
+    fi
+    case $3 in
+    restore) dr 0 restore tree --to "$W/back" ;;
+    verify) dr 0 verify --level 3 ;;
+    backup) dr 0 backup ;;
+    esac
+    says 'local index is made anew'
+    case $3 in
+    restore) same "$S" "$W/back$S" ;;
+    backup)
+        new=$(new_bytes "$R/t1/pack" "$W/objects")
+        [ "$new" -lt 100000 ] || fail "$new bytes are stored again"
+        dr 0 verify --level 3
+        ;;
+    esac
+    dr 0 ls tree # the second one finds nothing to make anew
+    dr 0 ls tree
+    ! grep -q 'local index' "$ERR" || fail "it is not made anew for good"
+    [ "$3" != backup ] || rm -rf "$R/state"
+    back tree "$S"
+}
+
+# The index that a host keeps is only an accelerator: whatever happens to its files,
+# each command does what it would have done, says a line about it, and what it
+# stores is whole.
+local_index() {
+    local file kind command i=0 commands=(restore verify backup)
+    for file in "$W"/whole/state/damage/index/{packs,keys,run-*}; do
+        i=$((i + 1))
+        for kind in flip cut garbage; do
+            i=$((i + 1))
+            for command in "${commands[@]}"; do
+                [ -n "$LONG" ] || [ "$command" = "${commands[i % 3]}" ] || continue
+                CASE="$kind of $(basename "$file"), then $command (SEED=$SEED)"
+                damaged_index "$R/state/damage/index/$(basename "$file")" "$kind" "$command"
+            done
+        done
+    done
+    [ $i -ge 12 ] || fail "only $i damages"
+}
+
 try "a repository of some 40 objects" prepare || finish
+try "each file of the local index damaged" local_index
 try "the packs that a restore needs" find_needed
 try "each object damaged on one target" each one_target
 try "each object damaged on all targets" each all_targets
