@@ -44,10 +44,18 @@ struct listed {
     size_t condemned_count, condemned_cap;
 };
 
+/* A header that is no good. Whether the place is ours nevertheless is found out
+ * when the hosts are known. */
+struct doubt {
+    enum { HEADER_GOOD, HEADER_DAMAGED, HEADER_MISSING } header;
+    bool ours;
+    struct err why;
+};
+
 struct repo {
     const struct conf *conf;
     char *dir;
-    bool temporary, write, index_temporary;
+    bool temporary, write, as_found, index_temporary;
     int lock_fd, index_lock_fd;
     int level;
     struct state *state;
@@ -68,6 +76,7 @@ struct repo {
     int64_t conf_seq; /* of the newest; -1: none */
     uint8_t conf_head[32];
     bool rollback_seen;
+    struct doubt doubts[FLEET_TARGETS_MAX];
     /* Listings. */
     struct listed listed[FLEET_TARGETS_MAX];
     uint8_t *usable; /* a bit per pack below usable_count; NULL: all are */
@@ -90,6 +99,9 @@ MUST_USE int repo_unlock(struct repo *r, struct err *e);
 
 /* probe.c: who among the targets is ours. */
 MUST_USE int repo_probe(struct repo *r, struct err *e);
+/* Is a place with a bad header ours, by what its records say? True when the target
+ * is up now. Its configuration records have been followed. */
+bool repo_settle(struct repo *r, struct target *t, size_t index);
 void repo_header_object(const struct keys *k, const uint8_t target_id[ID_LEN],
                         struct buf *out);
 

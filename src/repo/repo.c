@@ -95,6 +95,7 @@ repo_new(const struct repo_options *o)
 
     r->conf = o->conf;
     r->write = o->write;
+    r->as_found = o->as_found;
     r->lock_fd = r->index_lock_fd = -1;
     r->level = o->level ? o->level : 1;
     r->random.seed = o->seed;
