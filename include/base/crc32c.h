@@ -1,10 +1,13 @@
-/* crc32c: the Castagnoli CRC, for spotting accidental damage in headers.
- * Source: RFC 3720 appendix B.4. */
+/* crc32c: the Castagnoli CRC, for spotting accidental damage: in headers, and in
+ * the files of the local index. Source: RFC 3720 appendix B.4. */
 #ifndef BASE_CRC32C_H
 #define BASE_CRC32C_H
 
 #include "base/buf.h"
 
 uint32_t crc32c(struct slice data);
+/* Goes on from the CRC of what came before: crc32c_add(crc32c(a), b) is that of
+ * both together. */
+uint32_t crc32c_add(uint32_t crc, struct slice data);
 
 #endif

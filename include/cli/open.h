@@ -18,6 +18,10 @@ MUST_USE int open_for_writing(struct app *app, int64_t wait_ms, struct repo **ou
 MUST_USE int open_without_lanes(struct app *app, int64_t wait_ms, struct repo **out,
                                 struct err *e);
 
+/* For reading, or with `heal` for writing; the targets are left as they are found,
+ * so that verify can tell of it. */
+MUST_USE int open_to_verify(struct app *app, bool heal, struct repo **out, struct err *e);
+
 /* Tells each target's state, in JSON and as warnings noted in the status. */
 void open_tell_targets(struct app *app, struct repo *r);
 

@@ -1,10 +1,12 @@
 /*
  * verify: is what the targets hold what the names and keys promise?
  *
- *   0 presence   every pack that a target's index names is listed, in its size
+ *   0 presence   the target's header is whole; every pack that its index names is
+ *                listed, in its size
  *   1 attested   the store's own SHA-256 of each pack is the name, where it
  *                tells one
- *   2 structure  small objects by their hashes; all metadata of every complete
+ *   2 structure  small objects by their hashes, and that no configuration record
+ *                is missing; all metadata of every complete
  *                snapshot, read from that target; every chunk it needs is there
  *   3 read       every pack is read: SHA-256, and each chunk opened and named
  *

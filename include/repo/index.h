@@ -8,6 +8,13 @@
  * of disk per chunk and 0.1 of memory. It is an accelerator: losing it costs
  * reading the targets' index segments again.
  *
+ * Nothing in its files is believed unchecked. Opening checks what is small (the
+ * tables of packs and keys, the fence of each run), a look-up checks the block
+ * it reads. What does not fit is an index_error(), which never says that the
+ * repository is damaged; the folder is marked, does not open any more and is to
+ * be made anew. Damage that a look-up meets is mended at once when somebody can
+ * (index_on_damage): the runs are made anew and all numbers stay as they are.
+ *
  * index_find() may be called from several threads while one other thread adds.
  * Only the holder of the folder's lock changes the folder.
  */
@@ -16,7 +23,13 @@
 
 #include "repo/pack.h"
 
+#include <errno.h>
+
 struct index;
+
+/* The cause of an ERR_IO that means: a file of the local index is damaged. */
+#define INDEX_DAMAGED ENOTRECOVERABLE
+bool index_error(const struct err *e);
 
 struct location {
     uint32_t pack; /* number in this index */
@@ -48,8 +61,9 @@ MUST_USE int index_pack_end(struct index *x, uint32_t number, const uint8_t name
                             uint64_t size, struct err *e);
 
 uint32_t index_packs(struct index *x); /* numbers are below this */
-/* Name and size of a pack; false for one that never ended. */
-bool index_pack(struct index *x, uint32_t number, uint8_t name[32], uint64_t *size);
+/* 1 and name and size of a pack, 0 for one that never ended, -1. */
+MUST_USE int index_pack(struct index *x, uint32_t number, uint8_t name[32],
+                        uint64_t *size, struct err *e);
 MUST_USE int index_key(struct index *x, uint32_t number, struct chunk_key *out,
                        struct err *e);
 
@@ -61,6 +75,16 @@ MUST_USE int index_segment_get(struct index *x, const char *key, struct buf *pac
 
 /* From here on nothing is stored; who holds the lock may let it go. */
 void index_freeze(struct index *x);
+
+/* Who can bring the runs again: `fn` is called when a look-up or a flush meets
+ * damage, with the index held for it alone, and gives index_refill_pack() the
+ * directory of every pack. It may call nothing else here. */
+struct index_refill;
+typedef int index_refill_fn(void *arg, struct index_refill *f, struct err *e);
+void index_on_damage(struct index *x, index_refill_fn *fn, void *arg);
+/* Packs that the index does not know by name are left out. */
+MUST_USE int index_refill_pack(struct index_refill *f, const uint8_t name[32],
+                               const struct directory *d, struct err *e);
 
 /* Everything added so far survives from here on. */
 MUST_USE int index_flush(struct index *x, struct err *e);

@@ -4,7 +4,9 @@
  * repo_open() unlocks the keys (from a slot kept locally or on a target),
  * asks each target whether it is ours, and follows the chain of configuration
  * records. Targets that are away, empty or foreign are left out with a
- * warning; only when none is left and nothing is kept locally does it fail.
+ * warning; only when none is left and nothing is kept locally does it fail. A
+ * place whose header is damaged, but whose signed records show that it is ours,
+ * is read; who writes gives it a new header first, or leaves it out.
  *
  * Loading chunks may be done from any thread; everything else belongs to the
  * thread that opened.
@@ -23,6 +25,7 @@ struct repo_options {
     const struct conf *conf;
     bool write;      /* takes the lock of this host, starts no lanes yet */
     bool temporary;  /* keeps nothing: a state folder of its own, removed at close */
+    bool as_found;   /* mends no target's header and records: verify tells of them */
     int64_t wait_ms; /* for the lock */
     uint64_t seed;   /* of a test; 0: the kernel's random numbers */
     int level;       /* zstd; 0: 1 */
@@ -57,6 +60,17 @@ const uint8_t *repo_conf_head(const struct repo *r);
 
 /* Names of hosts that the configuration records know; NULL: unknown. */
 const char *repo_host_of(const struct repo *r, const uint8_t id[ID_LEN]);
+
+/* What is wrong with the header of a target that is ours by its records; NULL:
+ * nothing. *missing: it is not there. */
+const struct err *repo_header_damage(const struct repo *r, size_t target, bool *missing);
+/* Writes it anew. ERR_DENIED without role admin. */
+MUST_USE int repo_mend_header(struct repo *r, size_t target, struct err *e);
+
+/* The configuration records, oldest first. */
+typedef int repo_record_fn(void *arg, const char *key, struct slice object,
+                           struct err *e);
+MUST_USE int repo_records(struct repo *r, repo_record_fn *fn, void *arg, struct err *e);
 
 /* Slots: fn gets each slot of the first target that answers. */
 typedef int repo_slot_fn(void *arg, const char *key, const struct slot_info *info,

@@ -139,7 +139,7 @@ run(struct app *app, struct err *e)
         err_set(e, ERR_USAGE, 0, "--level is 0, 1, 2 or 3");
         return app_fail(e);
     }
-    if ((o->heal ? open_for_writing(app, 0, &r, e) : open_for_reading(app, &r, e)) < 0)
+    if (open_to_verify(app, o->heal, &r, e) < 0)
         return app_fail(e);
     told.damage = json_put_array(app->result, "damage");
     json_put_int(app->result, "level", o->level);

@@ -5,9 +5,12 @@
 #include "base/text.h"
 
 static int
-open_repo(struct app *app, bool write, int64_t wait_ms, struct repo **out, struct err *e)
+open_repo(struct app *app, bool write, bool as_found, int64_t wait_ms, struct repo **out,
+          struct err *e)
 {
-    struct repo_options o = { .conf = app->conf, .write = write, .wait_ms = wait_ms };
+    struct repo_options o = {
+        .conf = app->conf, .write = write, .as_found = as_found, .wait_ms = wait_ms
+    };
     const char *seed = env_get("DRTOOL_TEST_SEED");
     const char *skew = env_get("DRTOOL_TEST_CLOCK_SKEW");
     uint64_t seconds = 0;
@@ -29,25 +32,36 @@ open_repo(struct app *app, bool write, int64_t wait_ms, struct repo **out, struc
 int
 open_for_reading(struct app *app, struct repo **out, struct err *e)
 {
-    return open_repo(app, false, 0, out, e);
+    return open_repo(app, false, false, 0, out, e);
 }
 
 int
 open_without_lanes(struct app *app, int64_t wait_ms, struct repo **out, struct err *e)
 {
-    return open_repo(app, true, wait_ms, out, e);
+    return open_repo(app, true, false, wait_ms, out, e);
+}
+
+static int
+start_lanes(struct repo **out, struct err *e)
+{
+    if (repo_start(*out, e) == 0)
+        return 0;
+    repo_close(TAKE(*out));
+    return -1;
 }
 
 int
 open_for_writing(struct app *app, int64_t wait_ms, struct repo **out, struct err *e)
 {
-    if (open_repo(app, true, wait_ms, out, e) < 0)
+    return open_repo(app, true, false, wait_ms, out, e) < 0 ? -1 : start_lanes(out, e);
+}
+
+int
+open_to_verify(struct app *app, bool heal, struct repo **out, struct err *e)
+{
+    if (open_repo(app, heal, true, 0, out, e) < 0)
         return -1;
-    if (repo_start(*out, e) < 0) {
-        repo_close(TAKE(*out));
-        return -1;
-    }
-    return 0;
+    return heal ? start_lanes(out, e) : 0;
 }
 
 void

@@ -81,9 +81,11 @@ aim_at(void *arg, uint64_t at, const struct extent *x, struct err *e)
     for (size_t i = 0; i < a->aimed; i++)
         if (a->packs[i] == loc.pack)
             return 0;
-    if (!repo_listed(r, a->target, loc.pack)
-        || !index_pack(repo_index(r), loc.pack, name, &size))
+    if (!repo_listed(r, a->target, loc.pack))
         return 0;
+    rc = index_pack(repo_index(r), loc.pack, name, &size, e);
+    if (rc <= 0)
+        return rc;
     pack_key(key, name);
     struct fault_plan plan = plan_of(a->fault);
     plan.prefix = key;

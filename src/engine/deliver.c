@@ -285,7 +285,10 @@ replace_snapshot(struct delivery *d, struct slice condemned, struct err *e)
     for (uint32_t n = first; n < index_packs(repo_index(r)); n++) {
         uint8_t name[32];
         uint64_t size;
-        if (index_pack(repo_index(r), n, name, &size))
+        int rc = index_pack(repo_index(r), n, name, &size, e);
+        if (rc < 0)
+            return -1;
+        if (rc == 1)
             buf_put(&packs, name, 32);
     }
     if (repo_publish_index(r, e) < 0

@@ -357,11 +357,14 @@ packer_finish(struct packer *p, struct manifest_root *root, struct buf *packs,
         uint64_t size;
         if (!(p->used[n / 8] >> n % 8 & 1))
             continue;
-        if (!index_pack(repo_index(p->repo), n, name, &size))
-            return err_set(e, ERR_CORRUPT, 0,
+        int rc = index_pack(repo_index(p->repo), n, name, &size, e);
+        if (rc == 0)
+            return err_set(e, ERR_IO, 0,
                            "the local index names a pack that never "
                            "ended; remove %s/index",
                            repo_dir(p->repo));
+        if (rc < 0)
+            return -1;
         buf_put(packs, name, 32);
     }
     return 0;

@@ -71,6 +71,35 @@ drop_record(struct verify *v, const char *key, struct err *e)
     return storage_remove(v->target->store, &key, 1, e);
 }
 
+/* A configuration record, from those that this host has read and checked. */
+struct wanted_record {
+    struct verify *v;
+    const char *key;
+    bool put;
+};
+
+static int
+put_record(void *arg, const char *key, struct slice object, struct err *e)
+{
+    struct wanted_record *w = arg;
+    struct body body = body_of(object);
+
+    if (strcmp(key, w->key) != 0)
+        return 0;
+    w->put = true;
+    return storage_put(w->v->target->store, key, &body, 0, e);
+}
+
+static int
+heal_record(struct verify *v, const char *key, struct err *e)
+{
+    struct wanted_record w = { v, key, false };
+
+    if (repo_records(v->repo, put_record, &w, e) < 0)
+        return -1;
+    return w.put ? 0 : err_set(e, ERR_NOT_FOUND, 0, "it is no record that is known");
+}
+
 static int
 heal(struct verify *v, const char *key, uint64_t size, struct err *e)
 {
@@ -78,6 +107,10 @@ heal(struct verify *v, const char *key, uint64_t size, struct err *e)
     struct body body = { .fd = -1 };
     int rc;
 
+    if (strcmp(key, "drt.repo") == 0)
+        return repo_mend_header(v->repo, v->index, e);
+    if (strncmp(key, "conf/", 5) == 0)
+        return heal_record(v, key, e);
     if (strncmp(key, "done/", 5) == 0)
         return drop_record(v, key, e);
     if (!format_hash_of(key, body.sha256))
@@ -105,7 +138,7 @@ verify_bad(struct verify *v, const char *key, uint64_t size, bool missing,
     *(missing ? &v->told->missing : &v->told->damaged) += 1;
     if (healed) {
         v->told->healed++;
-        log_note("target %s: %s was %s and is replaced from another target: %s",
+        log_note("target %s: %s was %s and is replaced by a good copy: %s",
                  v->target->name, key, missing ? "missing" : "damaged", why);
     } else {
         v->result->unhealed++;
@@ -202,8 +235,10 @@ check_presence(struct verify *v, struct err *e)
         char key[PACK_KEY_LEN + 1];
         uint8_t name[32];
         uint64_t size;
-        if (!repo_listed(v->repo, v->index, n)
-            || !index_pack(repo_index(v->repo), n, name, &size))
+        if (!repo_listed(v->repo, v->index, n))
+            continue;
+        rc = index_pack(repo_index(v->repo), n, name, &size, e);
+        if (rc <= 0)
             continue;
         pack_key(key, name);
         rc = check_pack(v, &f, n, key, size, e);
@@ -254,6 +289,7 @@ verify_all(struct verify *v, struct err *e)
         v->index = i;
         v->told = &v->result->targets[v->result->target_count++];
         v->told->name = t->name;
+        verify_header(v);
         v->told->asked = target_is_up(f, t) && verify_target(v, &one) == 0;
         if (one.kind == ERR_CANCELLED || one.kind == ERR_IO) {
             *e = one;

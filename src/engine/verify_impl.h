@@ -35,6 +35,10 @@ void verify_tick(struct verify *v);
 
 /* verify_read.c: level 3. */
 MUST_USE int verify_read_packs(struct verify *v, struct err *e);
+/* verify_small.c: a target's header, also of one that is left out for it; the small
+ * objects by their hashes, and key slots. */
+void verify_header(struct verify *v);
+MUST_USE int verify_small(struct verify *v, struct err *e);
 /* verify_walk.c: level 2, and telling damage as files. */
 void verify_chain(struct verify *v);
 MUST_USE int verify_structure(struct verify *v, struct err *e);

@@ -150,10 +150,12 @@ read_main(void *arg)
         uint8_t name[32];
         uint64_t size;
         struct err e = { 0 };
-        if (!index_pack(repo_index(v->repo), n, name, &size))
+        int known = index_pack(repo_index(v->repo), n, name, &size, &e);
+        if (known == 0)
             continue;
-        pack_key(key, name);
-        if (read_pack(p, key, name, size, &e) == 0) {
+        if (known == 1)
+            pack_key(key, name);
+        if (known == 1 && read_pack(p, key, name, size, &e) == 0) {
             __atomic_fetch_add(&v->told->bytes_read, size, __ATOMIC_RELAXED);
         } else if (is_damage(&e)) {
             int healed = verify_bad(v, key, size, e.kind == ERR_NOT_FOUND, err_text(&e));

@@ -237,7 +237,7 @@ open_chunk(struct fetcher *t, const struct want *x, const struct location *span,
         if (repo_open_chunk(w->repo, &t->tools, &x->id, &x->at, sealed, t->plain, &first)
             == 0)
             return true;
-        if (first.kind == ERR_DENIED) {
+        if (first.kind == ERR_DENIED || index_error(&first)) {
             *e = first;
             return false;
         }
@@ -261,7 +261,10 @@ fetch_span(struct fetcher *t, size_t first, size_t end, struct err *e)
     bool good = false;
 
     buf_clear(&t->span);
-    bool have = index_pack(repo_index(w->repo), a->pack, name, &size);
+    int known = index_pack(repo_index(w->repo), a->pack, name, &size, e);
+    if (known < 0)
+        return -1;
+    bool have = known == 1;
     if (have) {
         pack_key(key, name);
         struct range range = { .key = key,
@@ -279,7 +282,8 @@ fetch_span(struct fetcher *t, size_t first, size_t end, struct err *e)
             opened = x;
             if (!good
                 && (bad.kind == ERR_CANCELLED || bad.kind == ERR_DENIED
-                    || bad.kind == ERR_UNAVAIL || bad.kind == ERR_THROTTLED)) {
+                    || bad.kind == ERR_UNAVAIL || bad.kind == ERR_THROTTLED
+                    || index_error(&bad))) {
                 *e = bad;
                 return -1;
             }

@@ -152,6 +152,17 @@ seq_of(const char *key)
     return text_uint(digits, UINT32_MAX, &seq) ? (int64_t)seq : -1;
 }
 
+static void
+record_key(char key[81], int64_t seq, struct slice object)
+{
+    uint8_t hash[32];
+    char hex[65];
+
+    sha256(object, hash);
+    text_hex(hex, hash, 32);
+    snprintf(key, 81, "conf/%010u-%s", (unsigned)seq, hex);
+}
+
 /* Gives a target the records behind number `newest` that it lacks: a host may
  * have entered with only some of the targets in reach, or this one was set back. */
 static int
@@ -166,47 +177,90 @@ bring_up(struct target *t, int64_t newest, const struct buf *kept, struct err *e
              t->name, (long long)newest);
     for (int64_t seq = 0; rc == 0 && record_next(&rd, &tag, &object); seq++) {
         struct body body = body_of(object);
-        char key[81], hex[65];
+        char key[81];
         if (seq <= newest)
             continue;
-        text_hex(hex, body.sha256, 32);
-        snprintf(key, sizeof key, "conf/%010u-%s", (unsigned)seq, hex);
+        record_key(key, seq, object);
         rc = storage_put(t->store, key, &body, 0, e);
     }
     return rc;
 }
 
+/* What following one target came to. */
+struct followed {
+    int64_t newest; /* number that it lists; -1: none */
+    int64_t failed; /* number of the record that could not be taken */
+    struct err why;
+};
+
 /* Follows what one target lists beyond our head. */
 static void
-follow(struct repo *r, struct target *t, struct buf *kept)
+follow(struct repo *r, struct target *t, struct buf *kept, struct followed *f)
 {
     struct listing l = { 0 };
-    struct err e = { 0 };
-    int64_t newest = -1;
-    int64_t before = r->conf_seq;
+    struct err *e = &f->why;
 
-    if (storage_list(t->store, "conf/", take_key, &l, &e) < 0) {
-        fleet_fail(r->fleet, t, &e);
-        mem_free(l.keys);
+    *f = (struct followed){ .newest = -1, .failed = -1 };
+    if (storage_list(t->store, "conf/", take_key, &l, e) == 0)
+        for (size_t i = 0; i < l.count && e->kind == ERR_NONE; i++) {
+            AUTOBUF struct buf object = BUF(CONF_OBJECT_MAX);
+            int64_t seq = seq_of(l.keys[i]);
+            f->newest = seq > f->newest ? seq : f->newest;
+            if (seq != r->conf_seq + 1)
+                continue;
+            f->failed = seq;
+            if (repo_get_small(r, t, l.keys[i], &object, e) == 0
+                && apply(r, buf_slice(&object), e) == 0)
+                record_put(kept, 1, buf_slice(&object));
+        }
+    mem_free(l.keys);
+}
+
+/* A record that is damaged on one target and whole on another is for verify to
+ * mend, and no reason to leave that target out. */
+static void
+judge(struct repo *r, struct target *t, const struct followed *f, const struct buf *kept)
+{
+    struct err e = f->why;
+
+    if (e.kind == ERR_CORRUPT && f->failed >= 0 && f->failed <= r->conf_seq) {
+        log_info("target %s: %s", t->name, err_text(&e));
         return;
     }
-    for (size_t i = 0; i < l.count && e.kind == ERR_NONE; i++) {
-        AUTOBUF struct buf object = BUF(CONF_OBJECT_MAX);
-        int64_t seq = seq_of(l.keys[i]);
-        newest = seq > newest ? seq : newest;
-        if (seq != r->conf_seq + 1)
-            continue;
-        if (repo_get_small(r, t, l.keys[i], &object, &e) == 0
-            && apply(r, buf_slice(&object), &e) == 0)
-            record_put(kept, 1, buf_slice(&object));
-    }
-    mem_free(l.keys);
-    if (e.kind == ERR_NONE && newest < before && r->write)
-        (void)!bring_up(t, newest, kept, &e);
+    if (e.kind == ERR_NONE && f->newest < r->conf_seq && r->write && !r->as_found)
+        (void)!bring_up(t, f->newest, kept, &e);
     if (e.kind == ERR_FORGED || e.kind == ERR_CORRUPT)
         fleet_found(r->fleet, t, TARGET_FOREIGN, &e);
     else if (e.kind != ERR_NONE)
         fleet_fail(r->fleet, t, &e);
+}
+
+/* Places with a bad header come last: with the hosts that the others know, their
+ * records show whether they are ours. */
+static void
+follow_all(struct repo *r, struct buf *kept)
+{
+    struct followed f[FLEET_TARGETS_MAX];
+    bool followed[FLEET_TARGETS_MAX] = { false };
+
+    for (size_t i = 0; i < fleet_count(r->fleet); i++) {
+        struct target *t = fleet_target(r->fleet, i);
+        if (target_is_up(r->fleet, t)) {
+            follow(r, t, kept, &f[i]);
+            followed[i] = true;
+        }
+    }
+    for (size_t i = 0; i < fleet_count(r->fleet); i++) {
+        struct target *t = fleet_target(r->fleet, i);
+        if (r->doubts[i].header == HEADER_GOOD
+            || (r->doubts[i].header == HEADER_MISSING && !r->as_found))
+            continue;
+        follow(r, t, kept, &f[i]); /* takes nothing that root has not signed */
+        followed[i] = repo_settle(r, t, i);
+    }
+    for (size_t i = 0; i < fleet_count(r->fleet); i++)
+        if (followed[i])
+            judge(r, fleet_target(r->fleet, i), &f[i], kept);
 }
 
 int
@@ -219,14 +273,29 @@ repo_load_conf(struct repo *r, struct err *e)
     if (apply_kept(r, &kept, e) < 0)
         return -1;
     size_t before = kept.len;
-    for (size_t i = 0; i < fleet_count(r->fleet); i++) {
-        struct target *t = fleet_target(r->fleet, i);
-        if (target_is_up(r->fleet, t))
-            follow(r, t, &kept);
-    }
+    follow_all(r, &kept);
     if (kept.len > before && state_put(r->state, "conf", buf_slice(&kept), e) < 0)
         return -1;
     return 0;
+}
+
+int
+repo_records(struct repo *r, repo_record_fn *fn, void *arg, struct err *e)
+{
+    AUTOBUF struct buf kept = BUF((size_t)64 << 20);
+    struct slice object;
+    uint16_t tag;
+    int rc = 0;
+
+    if (state_get(r->state, "conf", &kept, e) < 0)
+        return -1;
+    struct reader rd = reader_of(buf_slice(&kept));
+    for (int64_t seq = 0; rc == 0 && record_next(&rd, &tag, &object); seq++) {
+        char key[81];
+        record_key(key, seq, object);
+        rc = fn(arg, key, object, e);
+    }
+    return rc;
 }
 
 int
@@ -234,8 +303,7 @@ conf_enroll(struct repo *r, struct buf *object, char key[81], struct err *e)
 {
     struct header h = { .type = OBJECT_CONF };
     AUTOBUF struct buf rec = BUF(1024), aad = BUF(256);
-    uint8_t nonce[NONCE_LEN], pub[KEY_LEN], hash[32];
-    char hex[65];
+    uint8_t nonce[NONCE_LEN], pub[KEY_LEN];
 
     if (!r->keys->has_root)
         return err_set(e, ERR_DENIED, 0,
@@ -258,9 +326,7 @@ conf_enroll(struct repo *r, struct buf *object, char key[81], struct err *e)
     random_bytes(NULL, nonce, sizeof nonce);
     crypto_lock(object, r->keys->conf_key, nonce, buf_slice(&aad), buf_slice(&rec));
     signed_end(object, OBJECT_CONF, signer_root, r->keys->root_seed);
-    sha256(buf_slice(object), hash);
-    text_hex(hex, hash, 32);
-    snprintf(key, 81, "conf/%010u-%s", (unsigned)(r->conf_seq + 1), hex);
+    record_key(key, r->conf_seq + 1, buf_slice(object));
     return 0;
 }
 

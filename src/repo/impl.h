@@ -44,10 +44,18 @@ struct listed {
     size_t condemned_count, condemned_cap;
 };
 
+/* A header that is no good. Whether the place is ours nevertheless is found out
+ * when the hosts are known. */
+struct doubt {
+    enum { HEADER_GOOD, HEADER_DAMAGED, HEADER_MISSING } header;
+    bool ours;
+    struct err why;
+};
+
 struct repo {
     const struct conf *conf;
     char *dir;
-    bool temporary, write, index_temporary;
+    bool temporary, write, as_found, index_temporary;
     int lock_fd, index_lock_fd;
     int level;
     struct state *state;
@@ -68,6 +76,7 @@ struct repo {
     int64_t conf_seq; /* of the newest; -1: none */
     uint8_t conf_head[32];
     bool rollback_seen;
+    struct doubt doubts[FLEET_TARGETS_MAX];
     /* Listings. */
     struct listed listed[FLEET_TARGETS_MAX];
     uint8_t *usable; /* a bit per pack below usable_count; NULL: all are */
@@ -90,6 +99,9 @@ MUST_USE int repo_unlock(struct repo *r, struct err *e);
 
 /* probe.c: who among the targets is ours. */
 MUST_USE int repo_probe(struct repo *r, struct err *e);
+/* Is a place with a bad header ours, by what its records say? True when the target
+ * is up now. Its configuration records have been followed. */
+bool repo_settle(struct repo *r, struct target *t, size_t index);
 void repo_header_object(const struct keys *k, const uint8_t target_id[ID_LEN],
                         struct buf *out);
 
@@ -111,6 +123,30 @@ MUST_USE int host_store(struct repo *r, struct err *e);
 MUST_USE int repo_open_record(struct repo *r, struct target *t, const char *key,
                               enum object_type type, char snapshot[CHAIN_KEY_LEN + 1],
                               struct err *e);
+
+/* segment.c: one index segment, as it lies on a target. */
+#define SEGMENT_MAX ((size_t)120 << 20)
+struct segment_pack {
+    uint8_t name[32];
+    uint64_t size;
+    struct directory directory;
+    bool revoked; /* of a host that is trusted no more */
+};
+typedef int segment_pack_fn(void *arg, const struct segment_pack *p, struct err *e);
+/* Calls fn for each pack that a known host vouches for. */
+MUST_USE int segment_read(struct repo *r, struct target *t, const char *key,
+                          segment_pack_fn *fn, void *arg, struct err *e);
+void segment_put_pack(const struct repo *r, struct buf *out, const uint8_t name[32],
+                      uint64_t size, struct slice directory);
+
+/* publish.c. What the state keeps of a pending pack; *p borrows from plain. */
+MUST_USE int pending_open(struct repo *r, struct slice name, struct slice locked,
+                          struct buf *plain, struct segment_pack *p, struct err *e);
+
+/* renew.c: the local index again, in an empty folder before it is in use, or its
+ * runs alone while it is (an index_refill_fn with the repo as arg). */
+MUST_USE int repo_renew_index(struct repo *r, const struct err *why, struct err *e);
+int repo_refill_index(void *arg, struct index_refill *f, struct err *e);
 
 /* Reads a small object whose name carries its hash, from the cache or any
  * target (`from` NULL) and checks the hash. */

@@ -1,102 +1,77 @@
-#include "repo/index.h"
 #include "base/fs.h"
-#include "state/state.h"
 
-#include "run.h"
+#include "index_impl.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#define FRESH_MAX 65536 /* records in memory before they become a run */
 #define SLOTS (FRESH_MAX * 2)
-#define RUNS_MAX 64
-#define PACK_RECORD 48 /* name 32 | size 4 | ended 4 | zero 8 */
-#define KEYS_RECENT 8
+#define REMAKES 2 /* for one look-up; then the disk does not keep what it is given */
 
-struct segment {
-    char *key;
-    struct buf packs;
-};
+bool
+index_error(const struct err *e)
+{
+    return e->kind == ERR_IO && e->cause == INDEX_DAMAGED;
+}
 
-struct index {
-    char *dir;
-    bool write;
-    struct state *state;
-    pthread_rwlock_t lock;
-    struct run runs[RUNS_MAX]; /* oldest, and so largest, first */
-    size_t run_count;
-    uint64_t next_run;
-    int packs_fd, keys_fd;
-    uint32_t pack_count, key_count;
-    struct chunk_key recent[KEYS_RECENT]; /* the keys added last */
-    uint32_t recent_number[KEYS_RECENT];
-    unsigned recent_count;
-    uint8_t (*fresh)[RUN_RECORD]; /* open addressing by prefix */
-    bool *used;
-    size_t fresh_count;
-    struct segment *segments; /* added since the last flush */
-    size_t segment_count, segment_cap;
-};
+/* What was whole when it was opened is damaged now, and cannot be mended. */
+static int
+broken(const struct index *x, struct err *e)
+{
+    return err_set(e, ERR_IO, INDEX_DAMAGED,
+                   "the local index in %s was damaged while it was in use; run again: it "
+                   "is made anew then",
+                   x->dir);
+}
 
-/* What the folder holds, as one named value of its state.db: next run u64,
- * packs u32, keys u32, runs u32, then a u64 per run. */
+/* What the folder holds, as one named value of its state.db: packs u32, keys
+ * u32, and the runs. Another name is that of a form without CRCs. */
+#define META "index-2"
+#define META_OLD "index"
+
 static int
 load_meta(struct index *x, struct err *e)
 {
-    AUTOBUF struct buf meta = BUF(8 * RUNS_MAX + 64);
+    AUTOBUF struct buf meta = BUF(32 * RUNS_MAX + 64), old = BUF(32 * RUNS_MAX + 64);
 
-    if (state_get(x->state, "index", &meta, e) < 0)
+    if (state_get(x->state, META_OLD, &old, e) < 0
+        || state_get(x->state, META, &meta, e) < 0)
         return -1;
+    if (old.len > 0)
+        return err_set(e, ERR_UNSUPPORTED, 0, "it is of another version of drtool");
     struct reader r = reader_of(buf_slice(&meta));
     if (r.left == 0)
         return 0;
-    x->next_run = read_u64(&r);
-    x->pack_count = read_u32(&r);
+    atomic_store(&x->pack_count, read_u32(&r));
     x->key_count = read_u32(&r);
-    uint32_t n = read_u32(&r);
-    for (uint32_t i = 0; i < n && i < RUNS_MAX && !r.bad; i++) {
-        AUTOFREE char *path = mem_printf("%s/run-%llu", x->dir,
-                                         (unsigned long long)read_u64(&r));
-        if (run_open(path, &x->runs[x->run_count], e) < 0)
-            return -1;
-        x->run_count++;
-    }
-    return r.bad ? err_set(e, ERR_CORRUPT, 0, "the local index is damaged") : 0;
+    if (runs_open(&x->runs, &r, e) < 0)
+        return -1;
+    return r.bad || r.left > 0
+             ? err_set(e, ERR_IO, INDEX_DAMAGED, "its description is damaged")
+             : 0;
 }
 
 static int
-open_table(struct index *x, const char *name, int *fd, struct err *e)
+open_table(struct index *x, const char *name, size_t len, struct table *t, struct err *e)
 {
     AUTOFREE char *path = fs_join(x->dir, name);
 
-    *fd = open(path, (x->write ? O_RDWR | O_CREAT : O_RDONLY) | O_CLOEXEC, 0600);
-    if (*fd < 0 && (x->write || errno != ENOENT))
-        return err_sys(e, errno, "opening %s", path);
-    return 0;
+    return table_open(path, len, x->write, t, e);
 }
 
 static int
 open_all(struct index *x, struct err *e)
 {
-    struct stat packs = { 0 }, keys = { 0 };
-
-    if (fs_mkdirs(x->dir, 0700, e) < 0 || state_open(x->dir, true, &x->state, e) < 0
-        || load_meta(x, e) < 0 || open_table(x, "packs", &x->packs_fd, e) < 0
-        || open_table(x, "keys", &x->keys_fd, e) < 0)
+    if (fs_mkdirs(x->dir, 0700, e) < 0)
         return -1;
-    if ((x->packs_fd >= 0 && fstat(x->packs_fd, &packs) < 0)
-        || (x->keys_fd >= 0 && fstat(x->keys_fd, &keys) < 0))
-        return err_sys(e, errno, "reading the local index");
-    if ((uint64_t)packs.st_size < (uint64_t)x->pack_count * PACK_RECORD
-        || (uint64_t)keys.st_size < (uint64_t)x->key_count * CHUNK_KEY_LEN)
-        return err_set(e, ERR_CORRUPT, 0, "the local index is damaged");
+    if (index_is_marked(x))
+        return err_set(e, ERR_IO, INDEX_DAMAGED, "it was found damaged");
+    if (state_open(x->dir, true, &x->state, e) < 0 || load_meta(x, e) < 0
+        || open_table(x, "packs", PACK_RECORD, &x->packs, e) < 0
+        || open_table(x, "keys", CHUNK_KEY_LEN, &x->keys, e) < 0
+        || table_check(&x->packs, atomic_load(&x->pack_count), e) < 0
+        || table_check(&x->keys, x->key_count, e) < 0)
+        return -1;
     return 0;
 }
 
@@ -107,13 +82,15 @@ index_open(const char *dir, bool write, struct index **out, struct err *e)
 
     x->dir = mem_strdup(dir);
     x->write = write;
-    x->packs_fd = x->keys_fd = -1;
+    x->runs.dir = mem_strdup(dir);
+    x->packs.fd = x->keys.fd = -1;
     pthread_rwlockattr_t attr; /* else readers without a pause keep the writer out */
 
     pthread_rwlockattr_init(&attr);
     pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
     pthread_rwlock_init(&x->lock, &attr);
     pthread_rwlockattr_destroy(&attr);
+    pthread_mutex_init(&x->pack_lock, NULL);
     x->fresh = mem_alloc(SLOTS * sizeof *x->fresh);
     x->used = mem_zalloc(SLOTS * sizeof *x->used);
     if (open_all(x, e) < 0) {
@@ -129,19 +106,17 @@ index_close(struct index *x)
 {
     if (!x)
         return;
-    for (size_t i = 0; i < x->run_count; i++)
-        run_close(&x->runs[i]);
+    runs_close(&x->runs);
     for (size_t i = 0; i < x->segment_count; i++) {
         mem_free(x->segments[i].key);
         buf_release(&x->segments[i].packs);
     }
     mem_free(x->segments);
-    if (x->packs_fd >= 0)
-        close(x->packs_fd);
-    if (x->keys_fd >= 0)
-        close(x->keys_fd);
+    table_close(&x->packs);
+    table_close(&x->keys);
     state_close(x->state);
     pthread_rwlock_destroy(&x->lock);
+    pthread_mutex_destroy(&x->pack_lock);
     mem_free(x->fresh);
     mem_free(x->used);
     mem_free(x->dir);
@@ -178,70 +153,59 @@ find_fresh(const struct index *x, const struct chunk_id *id, struct match *m)
     return false;
 }
 
+/* One look-up; *made tells which runs it saw. */
+static int
+find(struct index *x, const struct chunk_id *id, struct match *m, unsigned *made,
+     struct err *e)
+{
+    pthread_rwlock_rdlock(&x->lock);
+    *made = x->made;
+    int rc = find_fresh(x, id, m) ? 1 : runs_find(&x->runs, id, take, m, e);
+    pthread_rwlock_unlock(&x->lock);
+    return rc;
+}
+
+/* Of several threads that met the damage, one makes the runs anew. */
+static int
+remake(struct index *x, unsigned made, struct err *e)
+{
+    struct err why = *e;
+    int rc = 0;
+
+    *e = (struct err){ 0 };
+    pthread_rwlock_wrlock(&x->lock);
+    if (x->made == made)
+        rc = index_remake(x, &why, e);
+    pthread_rwlock_unlock(&x->lock);
+    return rc;
+}
+
 int
 index_find(struct index *x, const struct chunk_id *id, index_usable_fn *usable, void *arg,
            struct location *out, struct err *e)
 {
     struct match m = { usable, arg, out };
-    int rc = 0;
+    unsigned made = 0, tries = 0;
+    int rc;
 
-    pthread_rwlock_rdlock(&x->lock);
-    if (find_fresh(x, id, &m))
-        rc = 1;
-    for (size_t i = x->run_count; i > 0 && rc == 0; i--)
-        rc = run_find(&x->runs[i - 1], id, take, &m, e);
-    pthread_rwlock_unlock(&x->lock);
-    return rc;
-}
-
-static int
-by_record(const void *a, const void *b)
-{
-    return memcmp(a, b, RUN_RECORD);
-}
-
-static char *
-run_path(const struct index *x, uint64_t number)
-{
-    return mem_printf("%s/run-%llu", x->dir, (unsigned long long)number);
-}
-
-/* Merges the two newest runs while they are of similar size. */
-static int
-merge_runs(struct index *x, struct err *e)
-{
-    while (x->run_count > 1) {
-        struct run *a = &x->runs[x->run_count - 2], *b = &x->runs[x->run_count - 1];
-        if (a->count > 4 * b->count && x->run_count < RUNS_MAX - 1)
-            return 0;
-        AUTOFREE char *path = run_path(x, x->next_run++);
-        struct run merged;
-        if (run_merge(path, a, b, e) < 0 || run_open(path, &merged, e) < 0)
+    while ((rc = find(x, id, &m, &made, e)) < 0 && index_error(e) && tries++ < REMAKES)
+        if (remake(x, made, e) < 0)
             return -1;
-        unlink(a->path); /* the meta written next no longer names them; if it is */
-        unlink(b->path); /* never written, the index is made anew */
-        run_close(a);
-        run_close(b);
-        *a = merged;
-        x->run_count--;
-    }
-    return 0;
+    /* Unknown? Not when whoever was asked what counts could not tell. */
+    return rc == 0 && atomic_load(&x->tables_bad) ? broken(x, e) : rc;
 }
 
 static int
 store_meta(struct index *x, struct err *e)
 {
-    AUTOBUF struct buf meta = BUF(8 * RUNS_MAX + 64);
+    AUTOBUF struct buf meta = BUF(32 * RUNS_MAX + 64);
 
-    buf_put_u64(&meta, x->next_run);
-    buf_put_u32(&meta, x->pack_count);
+    buf_put_u32(&meta, atomic_load(&x->pack_count));
     buf_put_u32(&meta, x->key_count);
-    buf_put_u32(&meta, (uint32_t)x->run_count);
-    for (size_t i = 0; i < x->run_count; i++)
-        buf_put_u64(&meta, strtoull(strrchr(x->runs[i].path, '-') + 1, NULL, 10));
+    runs_put(&meta, &x->runs);
     if (state_begin(x->state, e) < 0)
         return -1;
-    int rc = state_put(x->state, "index", buf_slice(&meta), e);
+    int rc = state_put(x->state, META, buf_slice(&meta), e);
     for (size_t i = 0; i < x->segment_count && rc == 0; i++)
         rc = state_segment_put(x->state, x->segments[i].key,
                                buf_slice(&x->segments[i].packs), e);
@@ -252,31 +216,46 @@ store_meta(struct index *x, struct err *e)
     return state_commit(x->state, e);
 }
 
-/* With the lock held for writing. */
+/* Makes a run of what gathered in memory, which is kept until that is done. */
+static int
+write_fresh(struct index *x, struct err *e)
+{
+    AUTOFREE uint8_t(*records)[RUN_RECORD] = mem_alloc(x->fresh_count * sizeof *records);
+    struct err why = { 0 };
+    size_t n = 0;
+
+    for (size_t i = 0; i < SLOTS; i++)
+        if (x->used[i])
+            memcpy(records[n++], x->fresh[i], RUN_RECORD);
+    assert(n == x->fresh_count);
+    if (runs_add(&x->runs, records, n, &why) < 0) { /* merging reads old runs */
+        *e = why;
+        if (!index_error(&why))
+            return -1;
+        *e = (struct err){ 0 };
+        if (index_remake(x, &why, e) < 0 || runs_add(&x->runs, records, n, e) < 0)
+            return -1;
+    }
+    memset(x->used, 0, SLOTS * sizeof *x->used);
+    x->fresh_count = 0;
+    return 0;
+}
+
+/* With the lock held for writing. After a failure (a full disk) nothing is stored any
+ * more: a segment told as taken must have all its chunks here. */
 static int
 flush(struct index *x, struct err *e)
 {
-    size_t n = 0;
-
     if (!x->write || (x->fresh_count == 0 && x->segment_count == 0))
         return 0;
-    for (size_t i = 0; i < SLOTS; i++)
-        if (x->used[i])
-            memcpy(x->fresh[n++], x->fresh[i], RUN_RECORD);
-    assert(n == x->fresh_count);
-    memset(x->used, 0, SLOTS * sizeof *x->used);
-    x->fresh_count = 0;
-    if (n > 0) {
-        AUTOFREE char *path = run_path(x, x->next_run++);
-        qsort(x->fresh, n, sizeof *x->fresh, by_record);
-        if (fdatasync(x->packs_fd) < 0 || fdatasync(x->keys_fd) < 0)
-            return err_sys(e, errno, "writing the local index");
-        if (run_write(path, x->fresh[0], n, e) < 0
-            || run_open(path, &x->runs[x->run_count], e) < 0)
-            return -1;
-        x->run_count++;
-        if (merge_runs(x, e) < 0)
-            return -1;
+    if ((x->packs.fd >= 0 && fdatasync(x->packs.fd) < 0)
+        || (x->keys.fd >= 0 && fdatasync(x->keys.fd) < 0)) {
+        x->write = false;
+        return err_sys(e, errno, "writing the local index");
+    }
+    if (x->fresh_count > 0 && write_fresh(x, e) < 0) {
+        x->write = false;
+        return -1;
     }
     if (store_meta(x, e) < 0)
         return -1;
@@ -286,6 +265,15 @@ flush(struct index *x, struct err *e)
     }
     x->segment_count = 0;
     return 0;
+}
+
+void
+index_on_damage(struct index *x, index_refill_fn *fn, void *arg)
+{
+    pthread_rwlock_wrlock(&x->lock);
+    x->refill = fn;
+    x->refill_arg = arg;
+    pthread_rwlock_unlock(&x->lock);
 }
 
 void
@@ -319,9 +307,7 @@ key_number(struct index *x, const struct chunk_key *key, uint32_t *number, struc
     if (x->key_count >= 1u << 24)
         return err_set(e, ERR_UNSUPPORTED, 0, "the local index holds too many sessions");
     chunk_key_put(&rec, key);
-    if (fs_pwrite_all(x->keys_fd, buf_slice(&rec), (uint64_t)x->key_count * CHUNK_KEY_LEN,
-                      e)
-        < 0)
+    if (table_put(&x->keys, x->key_count, rec.ptr, e) < 0)
         return -1;
     unsigned at = x->recent_count < KEYS_RECENT ? x->recent_count++
                                                 : x->key_count % KEYS_RECENT;
@@ -377,8 +363,10 @@ put_pack(struct index *x, uint32_t number, const uint8_t name[32], uint64_t size
     memcpy(rec, name, 32);
     put_u32(rec + 32, (uint32_t)size);
     put_u32(rec + 36, ended);
-    return fs_pwrite_all(x->packs_fd, slice_of(rec, sizeof rec),
-                         (uint64_t)number * PACK_RECORD, e);
+    pthread_mutex_lock(&x->pack_lock);
+    int rc = table_put(&x->packs, number, rec, e);
+    pthread_mutex_unlock(&x->pack_lock);
+    return rc;
 }
 
 int
@@ -387,8 +375,10 @@ index_pack_begin(struct index *x, uint32_t *number, struct err *e)
     static const uint8_t unnamed[32];
 
     pthread_rwlock_wrlock(&x->lock);
-    *number = x->pack_count++;
+    *number = atomic_load(&x->pack_count);
     int rc = put_pack(x, *number, unnamed, 0, false, e);
+    if (rc == 0)
+        atomic_store(&x->pack_count, *number + 1);
     pthread_rwlock_unlock(&x->lock);
     return rc;
 }
@@ -413,17 +403,25 @@ index_pack_end(struct index *x, uint32_t number, const uint8_t name[32], uint64_
     return rc;
 }
 
-bool
-index_pack(struct index *x, uint32_t number, uint8_t name[32], uint64_t *size)
+int
+index_pack(struct index *x, uint32_t number, uint8_t name[32], uint64_t *size,
+           struct err *e)
 {
     uint8_t rec[PACK_RECORD];
-    struct err ignored = { 0 };
+    struct err bad = { 0 };
 
-    if (x->packs_fd < 0
-        || fs_pread_all(x->packs_fd, rec, sizeof rec, (uint64_t)number * PACK_RECORD,
-                        &ignored)
-               < 0)
-        return false;
+    if (number >= atomic_load(&x->pack_count))
+        return 0;
+    if (table_get(&x->packs, number, rec, &bad) < 0) {
+        pthread_mutex_lock(&x->pack_lock); /* it may be half written */
+        int rc = table_get(&x->packs, number, rec, &bad);
+        pthread_mutex_unlock(&x->pack_lock);
+        if (rc < 0) {
+            atomic_store(&x->tables_bad, true);
+            index_mark_damaged(x);
+            return broken(x, e);
+        }
+    }
     memcpy(name, rec, 32);
     *size = get_u32(rec + 32);
     return get_u32(rec + 36) == 1;
@@ -441,9 +439,11 @@ is_same_pack(void *arg, uint32_t pack)
     struct same_pack *s = arg;
     uint8_t name[32];
     uint64_t size;
+    struct err bad = { 0 }; /* index_find() tells of it */
 
     s->number = pack;
-    return index_pack(s->index, pack, name, &size) && memcmp(name, s->name, 32) == 0;
+    return index_pack(s->index, pack, name, &size, &bad) == 1
+        && memcmp(name, s->name, 32) == 0;
 }
 
 int
@@ -454,8 +454,10 @@ index_add(struct index *x, const uint8_t name[32], uint64_t size,
     struct chunk_record c;
     struct location ignored;
 
-    if (d->chunk_count > 0) { /* known, when its first chunk is known to be in it */
-        directory_chunk(d, 0, &c);
+    /* Known, when its last chunk is known to be in it: a kill may have kept those
+     * before it from the disk only together with it. */
+    if (d->chunk_count > 0) {
+        directory_chunk(d, d->chunk_count - 1, &c);
         int rc = index_find(x, &c.id, is_same_pack, &same, &ignored, e);
         if (rc != 0) {
             *number = same.number;
@@ -477,24 +479,20 @@ index_add(struct index *x, const uint8_t name[32], uint64_t size,
 uint32_t
 index_packs(struct index *x)
 {
-    pthread_rwlock_rdlock(&x->lock);
-    uint32_t n = x->pack_count;
-    pthread_rwlock_unlock(&x->lock);
-    return n;
+    return atomic_load(&x->pack_count);
 }
 
 int
 index_key(struct index *x, uint32_t number, struct chunk_key *out, struct err *e)
 {
     uint8_t rec[CHUNK_KEY_LEN];
+    struct err bad = { 0 };
 
-    if (x->keys_fd < 0
-        || fs_pread_all(x->keys_fd, rec, sizeof rec, (uint64_t)number * CHUNK_KEY_LEN, e)
-               < 0)
-        return err_in(e, "reading the local index");
-    if (!chunk_key_parse(slice_of(rec, sizeof rec), out))
-        return err_set(e, ERR_CORRUPT, 0, "the local index is damaged");
-    return 0;
+    if (table_get(&x->keys, number, rec, &bad) == 0
+        && chunk_key_parse(slice_of(rec, sizeof rec), out))
+        return 0;
+    index_mark_damaged(x);
+    return broken(x, e);
 }
 
 int
@@ -519,5 +517,6 @@ index_segment_get(struct index *x, const char *key, struct buf *packs, struct er
             buf_put_slice(packs, buf_slice(&x->segments[i].packs));
             return 1;
         }
-    return state_segment_get(x->state, key, packs, e);
+    int rc = state_segment_get(x->state, key, packs, e);
+    return rc < 0 && e->kind == ERR_CORRUPT ? broken(x, e) : rc;
 }

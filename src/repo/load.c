@@ -80,9 +80,18 @@ repo_load_chunk(struct repo *r, struct chunk_tools *t, struct target *from,
     char key[PACK_KEY_LEN + 1];
     uint8_t name[32];
     uint64_t size;
+    struct hmac_key prk;
+    enum suite suite;
 
-    if (!index_pack(r->index, at->pack, name, &size))
-        return err_set(e, ERR_NOT_FOUND, 0, "a chunk lies in a pack that was never sent");
+    int known = index_pack(r->index, at->pack, name, &size, e);
+    if (known <= 0)
+        return known < 0 ? -1
+                         : err_set(e, ERR_NOT_FOUND, 0,
+                                   "a chunk lies in a pack that was never sent");
+    /* Before a target is asked: it is not to be blamed for what lies here. */
+    if (opened_key(r, at->key, &prk, &suite, e) < 0)
+        return -1;
+    crypto_wipe(&prk, sizeof prk);
     pack_key(key, name);
     struct range range = { .key = key, .offset = at->offset, .len = at->stored };
     return fleet_get(r->fleet, from, &range, check_chunk, &w, &sealed, e);
@@ -93,8 +102,9 @@ is_finished(struct repo *r, uint32_t pack)
 {
     uint8_t name[32];
     uint64_t size;
+    struct err bad = { 0 }; /* index_find() tells of it */
 
-    return index_pack(r->index, pack, name, &size);
+    return index_pack(r->index, pack, name, &size, &bad) == 1;
 }
 
 static bool
@@ -159,8 +169,11 @@ repo_load_anywhere(struct repo *r, struct chunk_tools *t, struct target *from,
         tried.packs[tried.count++] = loc.pack;
         if (!may_lie_elsewhere(&one) || tried.count == TRIES
             || index_find(r->index, id, not_tried, &tried, &loc, &one) != 1
-            || loc.raw != at->raw)
+            || loc.raw != at->raw) {
+            if (index_error(&one))
+                first = one;
             break;
+        }
     }
     *e = first;
     if (e->kind == ERR_NOT_FOUND)
@@ -191,7 +204,7 @@ read_span(struct repo *r, const struct location *at)
     struct err ignored = { 0 };
 
     buf_clear(&s->bytes);
-    if (!index_pack(r->index, at->pack, name, &size) || at->offset >= size)
+    if (index_pack(r->index, at->pack, name, &size, &ignored) != 1 || at->offset >= size)
         return NULL;
     pack_key(key, name);
     uint64_t len = at->stored > SPAN_LEN ? at->stored : SPAN_LEN;

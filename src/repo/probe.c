@@ -59,66 +59,28 @@ check_header(struct repo *r, struct target *t, struct slice object, struct err *
     return state_put(r->state, name, slice_of(t->id, ID_LEN), e);
 }
 
-struct ours {
-    struct repo *repo;
-    struct target *target;
-    bool found;
-};
-
-/* Does the place hold a configuration record that our root has signed? */
-static int
-record_listed(void *arg, const struct object_info *o, struct err *e)
-{
-    struct ours *x = arg;
-    AUTOBUF struct buf object = BUF(CONF_OBJECT_MAX);
-    struct range range = { .key = o->key };
-    uint8_t signer[ID_LEN];
-    struct header h;
-    struct slice body;
-    struct err none = { 0 };
-
-    (void)e;
-    if (!x->found && o->size <= CONF_OBJECT_MAX
-        && storage_get(x->target->store, &range, &object, &none) == 0
-        && signed_open(buf_slice(&object), OBJECT_CONF, x->repo->keys->repo_id,
-                       repo_signer, x->repo, &h, signer, &body, &none)
-               == 0)
-        x->found = true;
-    return 0;
-}
-
-/* A damaged header of a place that is known to be ours is written anew, by who
- * has the root key and came to write. */
+/* Somebody else's header, or a good one of ours that lies at a wrong place, is no
+ * damage. */
 static bool
-mend_header(struct repo *r, struct target *t, struct slice damaged)
+is_damage(struct repo *r, struct slice object)
 {
-    struct ours x = { r, t, false };
-    AUTOFREE char *name = mem_printf("target/%s", t->name);
-    AUTOBUF struct buf id = BUF(64), object = BUF(REPO_OBJECT_MAX);
     uint8_t signer[ID_LEN];
     struct header h;
     struct slice body;
     struct err e = { 0 };
 
-    /* Somebody else's header, or a good one of ours that lies at a wrong place, is
-     * no damage. */
-    if (header_parse(damaged, OBJECT_REPO, NULL, &h, &e) == 0
-        && (memcmp(h.repo, r->keys->repo_id, ID_LEN) != 0
-            || signed_open(damaged, OBJECT_REPO, r->keys->repo_id, repo_signer, r, &h,
+    return header_parse(object, OBJECT_REPO, NULL, &h, &e) < 0
+        || (memcmp(h.repo, r->keys->repo_id, ID_LEN) == 0
+            && signed_open(object, OBJECT_REPO, r->keys->repo_id, repo_signer, r, &h,
                            signer, &body, &e)
-                   == 0))
-        return false;
-    if (!r->write || !r->keys->has_root || state_get(r->state, name, &id, &e) != 1
-        || id.len != ID_LEN || storage_list(t->store, "conf/", record_listed, &x, &e) < 0
-        || !x.found)
-        return false;
-    memcpy(t->id, id.ptr, ID_LEN);
-    repo_header_object(r->keys, t->id, &object);
-    struct body fresh = body_of(buf_slice(&object));
-    if (storage_put(t->store, "drt.repo", &fresh, 0, &e) < 0)
-        return false;
-    log_note("target %s: its repository header was damaged and is written anew", t->name);
-    return true;
+                   < 0);
+}
+
+static void
+doubt(struct repo *r, size_t index, bool missing, const struct err *why)
+{
+    r->doubts[index].header = missing ? HEADER_MISSING : HEADER_DAMAGED;
+    r->doubts[index].why = *why;
 }
 
 static void
@@ -129,9 +91,9 @@ probe(void *arg, struct target *t, size_t index)
     struct range range = { .key = "drt.repo" };
     struct err e = { 0 };
 
-    (void)index;
     if (storage_get(t->store, &range, &object, &e) < 0) {
         if (e.kind == ERR_NOT_FOUND) {
+            doubt(r, index, true, &e);
             err_set(&e, ERR_UNAVAIL, 0,
                     "it holds no repository, although this one exists: an unmounted "
                     "disk or a new bucket? `drtool target add %s` makes it a target",
@@ -142,19 +104,19 @@ probe(void *arg, struct target *t, size_t index)
         }
         return;
     }
-    if (check_header(r, t, buf_slice(&object), &e) < 0
-        && !(e.kind != ERR_UNSUPPORTED && mend_header(r, t, buf_slice(&object)))) {
-        size_t len = strlen(e.text);
-        if (e.kind == ERR_CORRUPT)
-            snprintf(
-                e.text + len, sizeof e.text - len,
-                "; if the place is ours, remove drt.repo there and run `drtool target "
-                "add %s`",
-                t->name);
-        fleet_found(r->fleet, t, TARGET_FOREIGN, &e);
+    if (check_header(r, t, buf_slice(&object), &e) == 0) {
+        fleet_found(r->fleet, t, TARGET_UP, NULL);
         return;
     }
-    fleet_found(r->fleet, t, TARGET_UP, NULL);
+    if (e.kind != ERR_UNSUPPORTED && is_damage(r, buf_slice(&object)))
+        doubt(r, index, false, &e);
+    size_t len = strlen(e.text);
+    if (e.kind == ERR_CORRUPT)
+        snprintf(e.text + len, sizeof e.text - len,
+                 "; if the place is ours, remove drt.repo there and run `drtool target "
+                 "add %s`",
+                 t->name);
+    fleet_found(r->fleet, t, TARGET_FOREIGN, &e);
 }
 
 /* A lane asks before it sends to a target that was away: it may come back as

@@ -64,10 +64,7 @@ open_index(struct repo *r, struct err *e)
     }
     if (index_open(r->index_dir, true, &r->index, &held) == 0)
         return 0;
-    log_info("the local index is made anew: %s", err_text(&held));
-    if (fs_remove_tree(r->index_dir, e) < 0)
-        return -1;
-    return index_open(r->index_dir, true, &r->index, e);
+    return repo_renew_index(r, &held, e);
 }
 
 static int
@@ -99,6 +96,7 @@ repo_new(const struct repo_options *o)
 
     r->conf = o->conf;
     r->write = o->write;
+    r->as_found = o->as_found;
     r->lock_fd = r->index_lock_fd = -1;
     r->level = o->level ? o->level : 1;
     r->random.seed = o->seed;
@@ -174,6 +172,8 @@ repo_close(struct repo *r)
     if (!r)
         return;
     fleet_close(r->fleet);
+    if (r->index) /* what is damaged now is for who opens it next */
+        index_on_damage(r->index, NULL, NULL);
     if (r->index && !r->index_temporary && index_flush(r->index, &e) < 0)
         log_info("%s", err_text(&e));
     index_close(r->index);

@@ -301,20 +301,18 @@ find_by_id(const struct snapshot_list *l, const char *prefix, struct snapshot_ro
     return *out ? 0 : -1;
 }
 
-/* A newer one of the same source that no target has complete is worth a word. */
+/* A newer one of the same source that no target has complete is worth a word. Rows
+ * are in order of age, also those that began within one second. */
 static void
 warn_of_newer(const struct snapshot_list *l, const struct snapshot_row *chosen,
               int64_t until)
 {
-    for (size_t i = 0; i < l->count; i++) {
-        const struct snapshot_row *row = &l->rows[i];
+    for (const struct snapshot_row *row = chosen + 1; row < l->rows + l->count; row++)
         if (row->loaded && strcmp(row->info.source, chosen->info.source) == 0
-            && row->info.started.s > chosen->info.started.s
             && row->info.started.s <= until && !snapshot_committed(row))
             log_warn("a newer snapshot of %s, of %s, is complete on no target; `drtool "
                      "snapshots --all` lists it",
                      row->info.source, text_of_time(row->info.started.s));
-    }
 }
 
 int

@@ -47,6 +47,38 @@ alignment_changes_nothing(void **state)
     }
 }
 
+/* A bit at a time, as the RFC has it. */
+static uint32_t
+slowly(const uint8_t *p, size_t len)
+{
+    uint32_t c = ~0u;
+
+    for (size_t i = 0; i < len; i++) {
+        c ^= p[i];
+        for (int k = 0; k < 8; k++)
+            c = c >> 1 ^ (c & 1 ? 0x82f63b78u : 0);
+    }
+    return ~c;
+}
+
+static void
+it_may_be_made_in_pieces(void **state)
+{
+    uint8_t bytes[4004];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * i % 251);
+    uint32_t whole = slowly(bytes, sizeof bytes);
+    assert_int_equal(crc32c(slice_of(bytes, sizeof bytes)), whole);
+    for (size_t cut = 0; cut <= sizeof bytes; cut += 91) {
+        uint32_t crc = crc32c(slice_of(bytes, cut));
+        assert_int_equal(crc, slowly(bytes, cut));
+        assert_int_equal(crc32c_add(crc, slice_of(bytes + cut, sizeof bytes - cut)),
+                         whole);
+    }
+}
+
 static void
 one_flipped_bit_is_seen(void **state)
 {
@@ -67,6 +99,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_values_are_those_of_rfc_3720),
         cmocka_unit_test(alignment_changes_nothing),
+        cmocka_unit_test(it_may_be_made_in_pieces),
         cmocka_unit_test(one_flipped_bit_is_seen),
     };
 

@@ -1,7 +1,13 @@
+#include "base/fs.h"
+#include "state/state.h"
 #include "support/fixture.h"
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static struct chunk_id
@@ -122,11 +128,12 @@ a_new_index_knows_nothing(void **state)
     CLEANUP(index_close_p) struct index *x = open_index(&f, true);
     uint8_t name[32];
     uint64_t size;
+    struct err e = { 0 };
 
     (void)state;
     assert_unknown(x, 1);
     assert_int_equal(index_packs(x), 0);
-    assert_false(index_pack(x, 0, name, &size));
+    assert_int_equal(index_pack(x, 0, name, &size, &e), 0);
 }
 
 static void
@@ -136,6 +143,7 @@ the_chunks_of_a_pack_are_found(void **state)
     CLEANUP(index_close_p) struct index *x = open_index(&f, true);
     uint8_t name[32], want[32];
     uint64_t size = 0;
+    struct err e = { 0 };
 
     (void)state;
     uint32_t a = add_pack(x, 0, 100, 1), b = add_pack(x, 1000, 50, 1);
@@ -146,7 +154,7 @@ the_chunks_of_a_pack_are_found(void **state)
         assert_found(x, 1000 + i, b, i);
     assert_unknown(x, 100);
     fill_bytes(want, 32, 1000 + 77 + ((uint64_t)1 << 40));
-    assert_true(index_pack(x, b, name, &size));
+    assert_int_equal(index_pack(x, b, name, &size, &e), 1);
     assert_memory_equal(name, want, 32);
     assert_int_equal(size, 1 << 20);
 }
@@ -307,7 +315,7 @@ hundreds_of_thousands_of_chunks_are_found(void **state)
         uint64_t size = 0;
         uint8_t want[32];
         fill_bytes(want, 32, p);
-        assert_true(index_pack(x, p, name, &size));
+        assert_int_equal(index_pack(x, p, name, &size, &e), 1);
         assert_int_equal(size, 100000 + p);
         assert_memory_equal(name, want, 32);
     }
@@ -330,10 +338,10 @@ a_pack_that_never_ended_has_no_name(void **state)
     (void)state;
     assert_ok(index_pack_begin(x, &number, &e), &e);
     assert_ok(index_add_chunk(x, number, &c, &key, &e), &e);
-    assert_false(index_pack(x, number, name, &size));
+    assert_int_equal(index_pack(x, number, name, &size, &e), 0);
     uint32_t good = add_pack(x, 1, 5, 1);
     assert_int_not_equal(good, number);
-    assert_true(index_pack(x, good, name, &size));
+    assert_int_equal(index_pack(x, good, name, &size, &e), 1);
 }
 
 static void
@@ -395,41 +403,308 @@ a_read_only_index_is_searched_but_not_changed(void **state)
     index_close(x);
 }
 
+/* Turns `len` bytes of a file of the index over, or ends it at `at`. */
 static void
-overwrite(const struct folder *f, const char *name, off_t len)
+harm(const struct folder *f, const char *name, off_t at, size_t len)
 {
     AUTOFREE char *path = folder_path(f, name);
+    AUTOFREE uint8_t *bytes = mem_zalloc(len);
+    AUTOCLOSE int fd = open(path, O_RDWR | O_CLOEXEC);
 
-    assert_int_equal(truncate(path, len), 0);
+    assert_true(fd >= 0 && pread(fd, bytes, len, at) >= 0);
+    for (size_t i = 0; i < len; i++)
+        bytes[i] = (uint8_t)~bytes[i];
+    if (len > 0)
+        assert_int_equal(pwrite(fd, bytes, len, at), len);
+    else
+        assert_int_equal(ftruncate(fd, at), 0);
 }
 
-/* An index that lost its tail must say so: it is then made anew. */
+/* An index of four packs with 400 chunks each, in one run. */
+static struct index *
+four_packs(const struct folder *f)
+{
+    struct index *x = open_index(f, true);
+    struct err e = { 0 };
+
+    for (unsigned i = 0; i < 4; i++)
+        add_pack(x, 1000 * i, 400, i + 1);
+    assert_ok(index_flush(x, &e), &e);
+    return x;
+}
+
+/* An index that is damaged where opening looks must say so: it is then made
+ * anew. Sizes: 4 packs of 44 bytes, 4 keys of 92, 16 blocks of 4,004 and their
+ * fence of 128. */
 static void
 a_damaged_index_does_not_open(void **state)
 {
-    static const char *const files[] = { "index/packs", "index/keys" };
+    static const struct {
+        const char *name;
+        off_t at;
+        size_t len;
+    } harms[] = {
+        { "index/packs", 60, 0 },      { "index/packs", 0, 1 },
+        { "index/packs", 3 * 44, 44 }, { "index/keys", 91, 0 },
+        { "index/keys", 3 * 92, 1 },   { "index/keys", 0, 368 },
+        { "index/run-0", 64064, 1 },   { "index/run-0", 64191, 1 },
+        { "index/run-0", 64191, 0 },   { "index/run-0", 64192, 10 },
+        { "index/run-0", 0, 0 },
+    };
     struct err e = { 0 };
 
     (void)state;
-    for (size_t i = 0; i < COUNT_OF(files) + 2; i++) {
+    for (size_t i = 0; i < COUNT_OF(harms) + 2; i++) {
         FOLDER(f);
         AUTOFREE char *dir = folder_path(&f, "index");
-        struct index *x = open_index(&f, true);
-        add_pack(x, 0, 50, 1);
-        add_pack(x, 100, 50, 2);
-        assert_ok(index_flush(x, &e), &e);
+        struct index *x = four_packs(&f);
         index_close(x);
-        if (i < COUNT_OF(files)) {
-            overwrite(&f, files[i], 60);
-        } else if (i == COUNT_OF(files)) {
+        if (i < COUNT_OF(harms)) {
+            harm(&f, harms[i].name, harms[i].at, harms[i].len);
+        } else if (i == COUNT_OF(harms)) {
             AUTOFREE char *run = folder_path(&f, "index/run-0");
             assert_int_equal(unlink(run), 0);
         } else {
             folder_write(&f, "index/state.db", SLICE("this is no database at all, not"));
         }
         assert_int_equal(index_open(dir, true, &x, &e), -1);
+        assert_true(i > COUNT_OF(harms) || index_error(&e));
         e = (struct err){ 0 };
     }
+}
+
+/* The description of the form without CRCs has another name: such a folder is
+ * made anew, not read. */
+static void
+an_index_of_an_older_form_does_not_open(void **state)
+{
+    FOLDER(f);
+    AUTOFREE char *dir = folder_path(&f, "index");
+    struct index *x = NULL;
+    struct state *s = NULL;
+    struct err e = { 0 };
+
+    (void)state;
+    assert_int_equal(mkdir(dir, 0700), 0);
+    assert_ok(state_open(dir, true, &s, &e), &e);
+    assert_ok(state_put(s, "index", SLICE("next run, packs, keys, runs"), &e), &e);
+    state_close(s);
+    assert_int_equal(index_open(dir, true, &x, &e), -1);
+    assert_int_equal(e.kind, ERR_UNSUPPORTED);
+}
+
+/* Every byte of a run counts: no look-up believes a damaged block, and none says
+ * that the repository is damaged. */
+static void
+no_record_of_a_damaged_block_is_believed(void **state)
+{
+    struct location at;
+
+    (void)state;
+    for (off_t byte = 0; byte < 4004; byte += 77) {
+        FOLDER(f);
+        struct index *x = four_packs(&f);
+        unsigned unknown = 0;
+        harm(&f, "index/run-0", 5 * 4004 + byte, 1);
+        for (uint64_t n = 0; n < 1600; n++) {
+            struct chunk_record c = chunk_of(n / 400 * 1000 + n % 400, (uint32_t)n % 400);
+            struct err e = { 0 };
+            if (index_find(x, &c.id, NULL, NULL, &at, &e) == 1) {
+                assert_int_equal(at.counter, c.counter);
+                assert_int_equal(at.offset, c.offset);
+                assert_int_equal(at.pack, n / 400);
+            } else {
+                assert_true(index_error(&e));
+                assert_int_not_equal(err_status(e.kind), STATUS_DAMAGED);
+                unknown++;
+            }
+        }
+        assert_in_range(unknown, 100, 101); /* the block's, and its neighbour's last */
+        index_close(x);
+    }
+}
+
+/* One block's bytes are another's: both are whole, but in a wrong place. */
+static void
+a_block_does_not_stand_for_another(void **state)
+{
+    FOLDER(f);
+    struct index *x = four_packs(&f);
+    AUTOFREE char *path = folder_path(&f, "index/run-0");
+    AUTOCLOSE int fd = open(path, O_RDWR | O_CLOEXEC);
+    uint8_t block[4004];
+    struct location at;
+    unsigned unknown = 0;
+
+    (void)state;
+    assert_int_equal(pread(fd, block, sizeof block, 0), sizeof block);
+    assert_int_equal(pwrite(fd, block, sizeof block, 4004), sizeof block);
+    for (uint64_t n = 0; n < 400; n++) {
+        struct chunk_id id = id_of(n);
+        struct err e = { 0 };
+        unknown += index_find(x, &id, NULL, NULL, &at, &e) < 0;
+    }
+    assert_in_range(unknown, 10, 60);
+    index_close(x);
+}
+
+/* What a table told when it was opened is not believed later without a look. */
+static void
+a_table_damaged_in_use_is_no_damage_of_the_repository(void **state)
+{
+    FOLDER(f);
+    AUTOFREE char *dir = folder_path(&f, "index");
+    struct index *x = four_packs(&f);
+    struct chunk_key key;
+    struct location at;
+    struct chunk_id known = id_of(5), unknown = id_of(77777);
+    uint8_t name[32];
+    uint64_t size;
+    struct err e = { 0 };
+
+    (void)state;
+    harm(&f, "index/packs", 44, 5);
+    harm(&f, "index/keys", 3 * 92 + 20, 5);
+    assert_int_equal(index_pack(x, 0, name, &size, &e), 1);
+    assert_int_equal(index_key(x, 3, &key, &e), -1);
+    assert_true(index_error(&e));
+    assert_int_equal(index_find(x, &unknown, NULL, NULL, &at, &e), 0);
+    assert_int_equal(index_pack(x, 1, name, &size, &e), -1);
+    assert_true(index_error(&e));
+    assert_int_equal(index_find(x, &known, NULL, NULL, &at, &e), 1);
+    e = (struct err){ 0 }; /* who was asked what counts may have said no for that */
+    assert_int_equal(index_find(x, &unknown, NULL, NULL, &at, &e), -1);
+    assert_true(index_error(&e));
+    index_close(x);
+    assert_int_equal(index_open(dir, true, &x, &e), -1);
+}
+
+struct bringing {
+    unsigned packs, times;
+};
+
+/* Gives the index the directories of four_packs() again. */
+static int
+bring_back(void *arg, struct index_refill *fill, struct err *e)
+{
+    struct bringing *b = arg;
+
+    b->times++;
+    for (unsigned i = 0; i < b->packs; i++) {
+        AUTOBUF struct buf plain = BUF(1 << 20);
+        struct directory d;
+        uint8_t name[32];
+        directory_of(&plain, 1000 * i, 400, i + 1, &d);
+        fill_bytes(name, 32, 1000 * i + 77 + ((uint64_t)(i + 1) << 40));
+        if (index_refill_pack(fill, name, &d, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static void
+assert_all_found(struct index *x)
+{
+    struct err e = { 0 };
+
+    for (unsigned i = 0; i < 4; i++)
+        for (uint32_t k = 0; k < 400; k++) {
+            struct chunk_id id = id_of(1000 * i + k);
+            struct location at;
+            struct chunk_key key;
+            assert_found(x, 1000 * i + k, i, k);
+            assert_int_equal(index_find(x, &id, NULL, NULL, &at, &e), 1);
+            assert_ok(index_key(x, at.key, &key, &e), &e);
+            assert_int_equal(key.epoch, i + 1);
+        }
+}
+
+/* Others hold numbers while the runs are made anew: they stay what they were.
+ * What is not flushed stays, too, and packs that are unknown are not taken. A
+ * frozen index leaves the folder as it is, but for the mark. */
+static void
+damage_that_a_look_up_meets_is_mended(void **state)
+{
+    (void)state;
+    for (int frozen = 0; frozen < 2; frozen++) {
+        FOLDER(f);
+        AUTOFREE char *dir = folder_path(&f, "index");
+        AUTOFREE char *run = folder_path(&f, "index/run-0");
+        struct index *x = four_packs(&f);
+        struct bringing b = { .packs = 5 };
+        struct err e = { 0 };
+        if (frozen)
+            index_freeze(x);
+        else
+            add_pack(x, 50000, 20, 9);
+        index_on_damage(x, bring_back, &b);
+        harm(&f, "index/run-0", 0, 16 * 4004);
+        assert_all_found(x);
+        assert_int_equal(b.times, 1);
+        assert_unknown(x, 4000);
+        assert_unknown(x, 123456);
+        assert_int_equal(access(run, F_OK), frozen ? 0 : -1);
+        if (!frozen) {
+            assert_found(x, 50003, 4, 3);
+            assert_ok(index_flush(x, &e), &e);
+            assert_all_found(x);
+            assert_found(x, 50003, 4, 3);
+        }
+        index_close(x);
+        assert_int_equal(index_open(dir, true, &x, &e), -1);
+        assert_true(index_error(&e));
+    }
+}
+
+/* Merging reads what nobody looked up; it must not copy garbage. */
+static void
+damage_that_a_merge_meets_is_mended(void **state)
+{
+    (void)state;
+    for (int helped = 0; helped < 2; helped++) {
+        FOLDER(f);
+        struct index *x = four_packs(&f);
+        struct bringing b = { .packs = 4 };
+        struct err e = { 0 };
+        if (helped)
+            index_on_damage(x, bring_back, &b);
+        harm(&f, "index/run-0", 3 * 4004 + 100, 200);
+        add_pack(x, 70000, 500, 7);
+        if (helped) {
+            assert_ok(index_flush(x, &e), &e);
+            assert_int_equal(b.times, 1);
+            assert_all_found(x);
+        } else {
+            assert_int_equal(index_flush(x, &e), -1);
+            assert_true(index_error(&e));
+        }
+        index_close(x);
+    }
+}
+
+static int
+bring_nothing(void *arg, struct index_refill *fill, struct err *e)
+{
+    (void)arg;
+    (void)fill;
+    return err_set(e, ERR_UNAVAIL, 0, "no target answers");
+}
+
+static void
+who_cannot_mend_says_why(void **state)
+{
+    FOLDER(f);
+    struct index *x = four_packs(&f);
+    struct chunk_id id = id_of(5);
+    struct location at;
+    struct err e = { 0 };
+
+    (void)state;
+    index_on_damage(x, bring_nothing, NULL);
+    harm(&f, "index/run-0", 0, 16 * 4004);
+    assert_int_equal(index_find(x, &id, NULL, NULL, &at, &e), -1);
+    assert_int_equal(e.kind, ERR_UNAVAIL);
+    index_close(x);
 }
 
 struct searching {
@@ -486,10 +761,91 @@ chunks_are_found_while_others_are_added(void **state)
     assert_true(atomic_load(&s.found) > 0);
 }
 
+/* All chunks of `packs` packs of 10,000 are found; how many are not. */
+static unsigned
+missing(struct index *x, unsigned packs)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < packs; i++)
+        for (unsigned k = 0; k < 10000; k++) {
+            struct chunk_record c = chunk_of(100000 * i + k, k);
+            struct location at;
+            struct err e = { 0 };
+            n += index_find(x, &c.id, NULL, NULL, &at, &e) != 1;
+        }
+    return n;
+}
+
+/* The seventh pack lies on both sides of a flush, and of a kill. */
+static void
+half_a_pack_on_the_disk_is_no_known_pack(void **state)
+{
+    CLEANUP(folder_remove) struct folder f;
+
+    (void)state;
+    folder_make(&f);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct index *x = open_index(&f, true);
+        for (unsigned i = 0; i < 7; i++)
+            add_pack(x, 100000 * i, 10000, i);
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    CLEANUP(index_close_p) struct index *x = open_index(&f, true);
+    for (unsigned i = 0; i < 7; i++)
+        add_pack(x, 100000 * i, 10000, i);
+    assert_int_equal(missing(x, 7), 0);
+}
+
+/* The run of 2.4 MB does not fit onto the disk: what was not stored is not told as
+ * stored, neither now nor to the next who opens it. */
+static void
+a_full_disk_makes_no_segment_known(void **state)
+{
+    CLEANUP(folder_remove) struct folder f;
+
+    (void)state;
+    folder_make(&f);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct index *x = open_index(&f, true);
+        struct rlimit small = { 1 << 20, 1 << 20 };
+        struct err e = { 0 };
+        signal(SIGXFSZ, SIG_IGN);
+        for (unsigned i = 0; i < 6; i++) {
+            AUTOFREE char *key = mem_printf("index/%u", i);
+            add_pack(x, 100000 * i, 10000, i);
+            if (index_segment_add(x, key, slice_of(&i, 4), &e) < 0)
+                _exit(1);
+        }
+        if (setrlimit(RLIMIT_FSIZE, &small) < 0 || index_flush(x, &e) == 0)
+            _exit(2);
+        if (missing(x, 6) > 0 || index_flush(x, &e) < 0)
+            _exit(3);
+        index_close(x);
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    CLEANUP(index_close_p) struct index *x = open_index(&f, true);
+    AUTOBUF struct buf packs = BUF(100);
+    struct err e = { 0 };
+    assert_int_equal(index_segment_get(x, "index/0", &packs, &e), 0);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(half_a_pack_on_the_disk_is_no_known_pack),
+        cmocka_unit_test(a_full_disk_makes_no_segment_known),
         cmocka_unit_test(a_new_index_knows_nothing),
         cmocka_unit_test(the_chunks_of_a_pack_are_found),
         cmocka_unit_test(a_known_pack_is_not_added_again),
@@ -501,6 +857,13 @@ main(void)
         cmocka_unit_test(segments_are_remembered_with_their_packs),
         cmocka_unit_test(a_read_only_index_is_searched_but_not_changed),
         cmocka_unit_test(a_damaged_index_does_not_open),
+        cmocka_unit_test(an_index_of_an_older_form_does_not_open),
+        cmocka_unit_test(no_record_of_a_damaged_block_is_believed),
+        cmocka_unit_test(a_block_does_not_stand_for_another),
+        cmocka_unit_test(a_table_damaged_in_use_is_no_damage_of_the_repository),
+        cmocka_unit_test(damage_that_a_look_up_meets_is_mended),
+        cmocka_unit_test(damage_that_a_merge_meets_is_mended),
+        cmocka_unit_test(who_cannot_mend_says_why),
         cmocka_unit_test(chunks_are_found_while_others_are_added),
     };
 

@@ -277,7 +277,7 @@ a_target_is_opened_with_its_limits_and_a_watch(void **state)
     struct conf_target t = { .name = name, .url = url, .limits = &limit,
                              .limit_count = 1 };
     unsigned tries = 0;
-    struct storage_watch watch = { count_tries, &tries };
+    struct storage_watch watch = { .tried = count_tries, .arg = &tries };
     CLEANUP(storage_close_p) struct storage *s = NULL;
     AUTOBUF struct buf out = BUF(2 * MIB);
     struct err e = { 0 };
