@@ -229,9 +229,12 @@ store_entry(struct run *run, struct entry *en, struct err *e)
 static int
 keep_entry(struct run *run, const struct entry *en, struct err *e)
 {
+    struct held *h = held_new(&run->parent_entry);
+
     (void)en;
+    h->kept = true;
     atomic_fetch_add(&run->progress.kept, 1);
-    if (pipeline_entry(run->pipeline, held_new(&run->parent_entry)) < 0)
+    if (pipeline_entry(run->pipeline, h) < 0)
         return err_set(e, ERR_CANCELLED, 0, "stopped");
     return reader_pass(&run->reader, e);
 }

@@ -32,6 +32,7 @@ struct held {
     uint32_t offset;    /* there */
     bool takes_extents; /* of the chunks that came just before */
     bool takes_link;    /* the content of its link group */
+    bool kept;          /* as in the parent: no other entry takes its content */
     uint8_t bytes[];
 };
 

@@ -265,6 +265,37 @@ what_a_failed_run_did_not_send_is_not_relied_upon(void **state)
     restore_well(&l, false);
 }
 
+/* More pairs of links than are remembered, and all of them unread as in the parent:
+ * a new pair behind them is still stored, its second name by its first. */
+static void
+any_number_of_links_may_be_kept(void **state)
+{
+    struct timespec old[2] = { { 1000000000, 0 }, { 1000000000, 0 } };
+    enum { PAIRS = 16384 + 16 };
+    LAB(l);
+
+    (void)state;
+    l.source.files.match_inode = false; /* change times cannot be set back */
+    folder_write(&l.site.folder, "src/pairs/new", SLICE("first"));
+    for (unsigned i = 0; i < PAIRS; i++) {
+        AUTOFREE char *name = mem_printf("src/pairs/%05u-a", i);
+        AUTOFREE char *a = folder_path(&l.site.folder, name);
+        AUTOFREE char *b = mem_printf("%.*sb", (int)strlen(a) - 1, a);
+        AUTOCLOSE int fd = open(a, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+        assert_true(fd >= 0 && write(fd, "x", 1) == 1);
+        assert_int_equal(futimens(fd, old), 0);
+        assert_int_equal(link(a, b), 0);
+    }
+    back_up_well(&l);
+    AUTOFREE char *first = folder_path(&l.site.folder, "src/z-first");
+    AUTOFREE char *second = folder_path(&l.site.folder, "src/z-second");
+    folder_write(&l.site.folder, "src/z-first", SLICE("a new pair"));
+    assert_int_equal(link(first, second), 0);
+    back_up_well(&l);
+    assert_true(l.result.kept >= 2 * PAIRS);
+    restore_well(&l, true);
+}
+
 /* In a child, since what is wrong here ends the program. */
 static void
 assert_survives(struct lab *l, struct slice config, const char *const *tags)
@@ -620,6 +651,7 @@ main(void)
         cmocka_unit_test(a_source_that_is_empty_is_an_error),
         cmocka_unit_test(a_source_that_shrank_by_half_is_an_error),
         cmocka_unit_test(what_a_failed_run_did_not_send_is_not_relied_upon),
+        cmocka_unit_test(any_number_of_links_may_be_kept),
         cmocka_unit_test(a_large_configuration_does_not_end_the_program),
         cmocka_unit_test(long_tags_do_not_end_the_program),
         cmocka_unit_test(without_a_quorum_the_work_is_kept_and_sent_later),
