@@ -458,9 +458,8 @@ run_backup(struct run *run, struct err *e)
     int rc = walk(run, e);
     reader_release(&run->reader);
     if (rc < 0) { /* a stage that failed knows more than who noticed */
-        if (e->kind == ERR_CANCELLED
-            && pipeline_finish(run->pipeline, &root, &packs, &stage) < 0
-            && stage.kind != ERR_NONE)
+        pipeline_stop(run->pipeline, &stage);
+        if (e->kind == ERR_CANCELLED && stage.kind != ERR_CANCELLED)
             *e = stage;
         return -1;
     }

@@ -1,3 +1,4 @@
+#include "base/cancel.h"
 #include "support/lab.h"
 
 #include <fcntl.h>
@@ -293,6 +294,47 @@ any_number_of_links_may_be_kept(void **state)
     assert_int_equal(link(first, second), 0);
     back_up_well(&l);
     assert_true(l.result.kept >= 2 * PAIRS);
+    restore_well(&l, true);
+}
+
+static void
+cancel_at_tick(void *arg, const struct backup_progress *p)
+{
+    (void)arg;
+    if (atomic_load(&p->entries) > 0)
+        cancel_request();
+}
+
+/* A signal comes while a bundle of small files is open: the run says that it was
+ * stopped, and the next one knows no trouble. */
+static void
+a_run_that_is_stopped_ends_in_order(void **state)
+{
+#ifdef __SANITIZE_THREAD__
+    skip(); /* it knows no threads in children */
+#endif
+    LAB(l);
+
+    (void)state;
+    for (unsigned threads = 0; threads <= 2; threads += 2) {
+        struct backup_options o = { .source = &l.source,
+                                    .threads = threads,
+                                    .tick = cancel_at_tick };
+        int status = 0;
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            lab_open(&l);
+            int rc = engine_backup(l.site.repo, &o, &l.result, &l.e);
+            site_close(&l.site);
+            _exit(rc == -1 && l.e.kind == ERR_CANCELLED ? 0 : 1);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 0);
+    }
+    back_up_well(&l);
+    verify_well(&l, 1);
     restore_well(&l, true);
 }
 
@@ -652,6 +694,7 @@ main(void)
         cmocka_unit_test(a_source_that_shrank_by_half_is_an_error),
         cmocka_unit_test(what_a_failed_run_did_not_send_is_not_relied_upon),
         cmocka_unit_test(any_number_of_links_may_be_kept),
+        cmocka_unit_test(a_run_that_is_stopped_ends_in_order),
         cmocka_unit_test(a_large_configuration_does_not_end_the_program),
         cmocka_unit_test(long_tags_do_not_end_the_program),
         cmocka_unit_test(without_a_quorum_the_work_is_kept_and_sent_later),
