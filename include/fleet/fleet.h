@@ -104,6 +104,12 @@ MUST_USE int fleet_put_file(struct fleet *f, const char *key, enum queue_rank ra
                             struct err *e);
 MUST_USE int fleet_put(struct fleet *f, const char *key, enum queue_rank rank,
                        struct slice data, struct err *e);
+/* The same with changes of the state that belong to it: `also` is called in the
+ * transaction that queues the object, so that neither is there without the other. */
+typedef int fleet_also_fn(void *arg, struct err *e);
+MUST_USE int fleet_put_with(struct fleet *f, const char *key, enum queue_rank rank,
+                            struct slice data, fleet_also_fn *also, void *arg,
+                            struct err *e);
 /* Queues an object that some target holds for one that lacks it. */
 MUST_USE int fleet_copy(struct fleet *f, const char *key, enum queue_rank rank,
                         uint64_t size, const uint8_t sha256[32], struct target *to,

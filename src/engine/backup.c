@@ -339,7 +339,7 @@ make_snapshot(void *arg, const char *old, struct slice packs, char key[CHAIN_KEY
     fill_snapshot(x->run, &s, x->root);
     if (old && chain_name(&name, old))
         memcpy(s.replaces, name.sha256, 32);
-    int rc = repo_store_snapshot(x->run->repo, x->run->session, &s, packs, key, e);
+    int rc = repo_store_snapshot(x->run->repo, x->run->session, &s, old, packs, key, e);
     if (rc == 0) {
         parent_remember(x->run->repo, &s);
         text_hex(x->run->result->id, s.id, 32);

@@ -246,23 +246,32 @@ is_data(struct storage *s, const char *key)
 /* Names all packs of data that target `i` has in a mark of maintenance there;
  * the names go to `names` (may be NULL). */
 void
-condemn(struct lab *l, size_t i, struct buf *names)
+packs_of(struct lab *l, size_t i, bool data, struct buf *names)
 {
-    const struct keys *k = repo_keys(l->site.repo);
     CLEANUP(storage_close_p) struct storage *s = site_store(&l->site, i);
-    AUTOBUF struct buf keys = BUF(1 << 20), packs = BUF(1 << 20), mark = BUF(1 << 20);
-    struct header h = { .type = OBJECT_MARK };
-    struct err e = { 0 };
-    char hex[65];
+    AUTOBUF struct buf keys = BUF(1 << 20);
 
-    assert_ok(storage_list(s, "pack/", lab_take_key, &keys, &e), &e);
+    assert_ok(storage_list(s, "pack/", lab_take_key, &keys, &l->e), &l->e);
     for (size_t at = 0; at < keys.len; at += PACK_KEY_LEN + 1) {
         const char *key = (const char *)keys.ptr + at;
         uint8_t name[32];
         assert_true(pack_name(name, key));
-        if (is_data(s, key))
-            buf_put(&packs, name, 32);
+        if (is_data(s, key) == data)
+            buf_put(names, name, 32);
     }
+}
+
+void
+condemn(struct lab *l, size_t i, struct buf *names)
+{
+    const struct keys *k = repo_keys(l->site.repo);
+    CLEANUP(storage_close_p) struct storage *s = site_store(&l->site, i);
+    AUTOBUF struct buf packs = BUF(1 << 20), mark = BUF(1 << 20);
+    struct header h = { .type = OBJECT_MARK };
+    struct err e = { 0 };
+    char hex[65];
+
+    packs_of(l, i, true, &packs);
     assert_true(packs.len > 0);
     memcpy(h.repo, k->repo_id, ID_LEN);
     header_put(&mark, &h);

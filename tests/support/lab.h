@@ -59,6 +59,8 @@ void restore_well(struct lab *l, bool fresh);
 
 /* A storage_list_fn; arg is a buf that gets the keys of packs, with their NULs. */
 int lab_take_key(void *arg, const struct object_info *o, struct err *e);
+/* The names of target i's packs of data, or of those of metadata. */
+void packs_of(struct lab *l, size_t i, bool data, struct buf *names);
 /* Names all packs of data that target `i` has in a mark of maintenance there;
  * the names go to `names` (may be NULL). The repository is open. */
 void condemn(struct lab *l, size_t i, struct buf *names);
