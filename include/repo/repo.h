@@ -72,7 +72,7 @@ MUST_USE int repo_slot_remove(struct repo *r, const char *key, struct err *e);
  * loading work. */
 MUST_USE int repo_load_index(struct repo *r, struct err *e);
 /* Does a pack count for deduplication: listed by a target, named by no prune
- * record? An index_usable_fn; arg is the repo. */
+ * record, and not lost? An index_usable_fn; arg is the repo. */
 bool repo_usable(void *arg, uint32_t pack);
 /* Is it listed by (and not condemned on) this target? */
 bool repo_listed(struct repo *r, size_t target, uint32_t pack);
@@ -80,6 +80,10 @@ bool repo_listed(struct repo *r, size_t target, uint32_t pack);
 bool repo_refused(void *arg, const struct target *t, const char *key);
 /* Lists gc/ of one target anew, for the commit; the packs named there. */
 MUST_USE int repo_load_gc(struct repo *r, struct target *t, size_t index, struct err *e);
+
+/* Remembers that no target has a pack, though all of them were asked. From the
+ * next run on what it held is stored anew, until the pack is back. */
+MUST_USE int repo_note_lost(struct repo *r, const uint8_t name[32], struct err *e);
 
 /* Loads a metadata chunk; a node_load_fn with the repo as arg. */
 int repo_load_node(void *arg, enum chunk_kind kind, const struct chunk_id *id,

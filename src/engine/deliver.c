@@ -34,6 +34,7 @@ enum outcome {
     COMMITTED,
     CONDEMNED, /* packs are named by prune records there */
     DROPPED,   /* it can never be completed there: nothing waits any more */
+    LOST,      /* packs are nowhere */
     FAILED,
 };
 
@@ -66,32 +67,60 @@ wait_for_lane(struct delivery *d, struct target *t, struct err *e)
     return rc < 0 ? -1 : 0;
 }
 
-/* Gets packs that a target lacks to it from the others. */
+/* Which target has the object? 1; 0 none, and all were asked; -1 one that was not,
+ * or the spool, may have it. */
+static int
+find_source(struct delivery *d, const char *key, struct object_info *info)
+{
+    struct fleet *f = repo_fleet(d->repo);
+    bool all = true;
+
+    for (size_t i = 0; i < fleet_count(f); i++) {
+        struct target *from = fleet_target(f, i);
+        struct err none = { 0 };
+        if (!target_is_up(f, from))
+            all = false;
+        else if (storage_head(from->store, key, info, &none) == 0)
+            return 1;
+        else if (none.kind != ERR_NOT_FOUND)
+            all = false;
+    }
+    return all && !fleet_holds(f, key) ? 0 : -1;
+}
+
+/* Gets packs that a target lacks to it from the others. 0; 1 some are lost, and
+ * remembered as such; -1. */
 static int
 copy_missing(struct delivery *d, struct target *t, struct slice names, struct err *e)
 {
+    int result = 0;
+
     for (size_t i = 0; i + 32 <= names.len; i += 32) {
         char key[PACK_KEY_LEN + 1];
         struct object_info info = { 0 };
-        struct err none = { 0 };
-        bool found = false;
         pack_key(key, names.ptr + i);
-        for (size_t j = 0; j < fleet_count(repo_fleet(d->repo)) && !found; j++) {
-            struct target *from = fleet_target(repo_fleet(d->repo), j);
-            found = from != t && target_is_up(repo_fleet(d->repo), from)
-                 && storage_head(from->store, key, &info, &none) == 0;
+        int found = find_source(d, key, &info);
+        if (found < 0 && result == 0) {
+            err_set(e, ERR_CORRUPT, 0,
+                    "target %s lacks %s, and no other target that answers has it",
+                    t->name, key);
+            result = -1;
         }
-        if (!found)
-            return err_set(e, ERR_CORRUPT, 0,
-                           "target %s lacks %s, and no other target "
-                           "has it; back up again",
-                           t->name, key);
-        if (fleet_copy(repo_fleet(d->repo), key, RANK_PACK, info.size, names.ptr + i, t,
-                       e)
-            < 0)
+        if (found == 0 && result != 1) {
+            err_set(e, ERR_CORRUPT, 0,
+                    "target %s lacks %s, and no other target has it; back up again",
+                    t->name, key);
+            result = 1;
+        }
+        if (found == 0 && repo_note_lost(d->repo, names.ptr + i, e) < 0)
+            return -1;
+        if (found == 1 && result == 0
+            && fleet_copy(repo_fleet(d->repo), key, RANK_PACK, info.size, names.ptr + i,
+                          t, e)
+                   < 0)
             return -1;
     }
-    return 0;
+    return result;
 }
 
 /* Splits what is missing: what the target's prune records name must be stored
@@ -132,7 +161,10 @@ commit_one(struct delivery *d, struct target *t, size_t index, const char *key,
         log_info(
             "target %s lacks %zu packs of the snapshot; copying them from the others",
             t->name, copy.len / 32);
-        if (copy_missing(d, t, buf_slice(&copy), e) < 0 || wait_for_lane(d, t, e) < 0)
+        int lost = copy_missing(d, t, buf_slice(&copy), e);
+        if (lost != 0)
+            return lost == 1 ? LOST : FAILED;
+        if (wait_for_lane(d, t, e) < 0)
             return FAILED;
     }
     err_set(e, ERR_UNAVAIL, 0, "target %s does not keep what it is given", t->name);
@@ -194,7 +226,8 @@ commit_row(struct delivery *d, struct target *t, size_t index, const char *key,
         return -1;
     }
     log_warn("%s", err_text(&one));
-    return 0;
+    /* What is lost comes back in a later snapshot, if at all. */
+    return o == LOST ? state_commit_done(repo_state(d->repo), key, t->name, e) : 0;
 }
 
 /* Commits everything that waits for one target, oldest first. */

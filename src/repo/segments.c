@@ -347,7 +347,8 @@ load_pending(struct repo *r, struct err *e)
     return rc;
 }
 
-/* Which packs count: listed somewhere or pending here, and condemned nowhere. */
+/* Which packs count: listed somewhere or pending here, condemned nowhere and not
+ * lost. */
 static void
 judge(struct repo *r, bool anybody)
 {
@@ -361,7 +362,7 @@ judge(struct repo *r, bool anybody)
         uint64_t size;
         for (size_t i = 0; i < FLEET_TARGETS_MAX && !listed; i++)
             listed = p < r->listed[i].pack_count && get_bit(r->listed[i].packs, p);
-        bool bad = !listed || !index_pack(r->index, p, name, &size);
+        bool bad = !listed || !index_pack(r->index, p, name, &size) || repo_lost(r, name);
         for (size_t i = 0; i < fleet_count(r->fleet) && !bad; i++)
             bad = r->listed[i].condemned_count > 0 && condemned(r, i, name);
         if (!bad)
@@ -396,7 +397,8 @@ repo_load_index(struct repo *r, struct err *e)
         }
         anybody = true;
     }
-    if (load_pending(r, e) < 0 || index_flush(r->index, e) < 0)
+    if (load_pending(r, e) < 0 || repo_load_lost(r, e) < 0
+        || index_flush(r->index, e) < 0)
         return -1;
     judge(r, anybody);
     if (!r->write && !r->index_temporary) { /* a long restore holds up no backup */

@@ -34,6 +34,8 @@ static const char schema[] =
     " snapshot TEXT, target TEXT, packs BLOB, UNIQUE(snapshot, target));"
     "CREATE TABLE IF NOT EXISTS voids(id INTEGER PRIMARY KEY AUTOINCREMENT,"
     " snapshot TEXT, target TEXT, UNIQUE(snapshot, target));"
+    "CREATE TABLE IF NOT EXISTS lost(id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " pack BLOB UNIQUE);"
     "CREATE TABLE IF NOT EXISTS marks(target TEXT, host TEXT, seq INT, snapshot TEXT,"
     " PRIMARY KEY(target, host)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS runs(id INTEGER PRIMARY KEY, kind TEXT, subject TEXT,"
@@ -439,6 +441,24 @@ state_void_first(struct state *s, const char *target, struct buf *snapshot, stru
     sql_end(q);
     pthread_mutex_unlock(&s->lock);
     return rc;
+}
+
+int
+state_lost_put(struct state *s, struct slice pack, struct err *e)
+{
+    return run(s, "INSERT OR REPLACE INTO lost(pack) VALUES(?)", e, "b", pack);
+}
+
+int
+state_lost_drop(struct state *s, struct slice pack, struct err *e)
+{
+    return run(s, "DELETE FROM lost WHERE pack=?", e, "b", pack);
+}
+
+int
+state_lost_list(struct state *s, state_blob_fn *fn, void *arg, struct err *e)
+{
+    return list_blobs(s, "SELECT pack,'' FROM lost ORDER BY id", "", NULL, fn, arg, e);
 }
 
 int

@@ -1,7 +1,9 @@
 #include "support/lab.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* On how many snapshots can target `i` be relied? */
@@ -16,6 +18,35 @@ complete_on(struct lab *l, size_t i)
     for (size_t k = 0; k < list.count; k++)
         n += (list.rows[k].snap & list.rows[k].done & ~list.rows[k].gone) >> i & 1;
     return n;
+}
+
+static void
+remove_objects(struct lab *l, size_t i, const char *folder)
+{
+    AUTOFREE char *name = mem_printf("t%zu/%s", i, folder);
+    AUTOFREE char *path = folder_path(&l->site.folder, name);
+
+    assert_ok(fs_remove_tree(path, &l->e), &l->e);
+}
+
+/* Calls fn for each file below the folder of target i. */
+static void
+each_file(const char *path, void (*fn)(const char *path, int64_t arg), int64_t arg)
+{
+    DIR *dir = opendir(path);
+    struct dirent *d;
+
+    assert_non_null(dir);
+    while ((d = readdir(dir)) != NULL) {
+        AUTOFREE char *at = mem_printf("%s/%s", path, d->d_name);
+        if (d->d_name[0] == '.')
+            continue;
+        if (d->d_type == DT_DIR)
+            each_file(at, fn, arg);
+        else
+            fn(at, arg);
+    }
+    closedir(dir);
 }
 
 static size_t
@@ -33,6 +64,140 @@ rows_of(struct lab *l, const char *target)
     } while (rc == 1);
     assert_ok(rc, &l->e);
     return n;
+}
+
+/* Deletes all packs of data, or of metadata, from all targets but the last `left`. */
+static void
+lose_packs(struct lab *l, size_t left, bool data, struct buf *names)
+{
+    packs_of(l, 0, data, names);
+    assert_true(names->len > 0);
+    for (size_t i = 0; i < TARGETS - left; i++)
+        remove_packs(l, i, buf_slice(names));
+}
+
+/* Packs that are lost everywhere. */
+
+static void
+make_old(const char *path, int64_t unused)
+{
+    struct timespec old[2] = { { 1000000000, 0 }, { 1000000000, 0 } };
+
+    (void)unused;
+    assert_int_equal(utimensat(AT_FDCWD, path, old, AT_SYMLINK_NOFOLLOW), 0);
+}
+
+static int
+count_name(void *arg, struct slice name, struct slice value, struct err *e)
+{
+    size_t *n = arg;
+
+    (void)value;
+    (void)e;
+    assert_int_equal(name.len, 32);
+    ++*n;
+    return 0;
+}
+
+/* How many are remembered as lost? With `looked` after the next run has looked. */
+static size_t
+lost_packs(struct lab *l, bool looked)
+{
+    size_t n = 0;
+
+    site_open(&l->site);
+    if (looked)
+        assert_ok(repo_load_index(l->site.repo, &l->e), &l->e);
+    assert_ok(state_lost_list(repo_state(l->site.repo), count_name, &n, &l->e), &l->e);
+    site_close(&l->site);
+    return n;
+}
+
+static void
+lose_everywhere(bool data)
+{
+    AUTOBUF struct buf names = BUF(1 << 16);
+    LAB(l);
+
+    l.source.files.match_inode = false; /* change times cannot be set back */
+    each_file(l.src, make_old, 0);
+    back_up_well(&l);
+    lose_packs(&l, 0, data, &names);
+    if (!data)
+        site_drop_cache(&l.site);
+    assert_int_equal(back_up(&l, 2), 0);
+    assert_string_equal(status_name(l.result.status), "no-quorum");
+    assert_int_equal(lost_packs(&l, true), names.len / 32);
+    back_up_well(&l);
+    assert_true(l.result.new_bytes >= (data ? BIG : 1));
+    restore_well(&l, true);
+    restore_well(&l, false);
+    back_up_well(&l); /* and what was stored anew is relied on */
+    assert_true(l.result.kept > 10);
+    assert_true(l.result.new_bytes < 20000);
+    change_source(&l, 1);
+    back_up_well(&l);
+    restore_well(&l, true);
+    sync_well(&l);
+}
+
+static void
+data_lost_everywhere_is_stored_anew(void **state)
+{
+    (void)state;
+    lose_everywhere(true);
+}
+
+static void
+metadata_lost_everywhere_is_stored_anew(void **state)
+{
+    (void)state;
+    lose_everywhere(false);
+}
+
+/* A target that is away may have it: nothing is lost before it was asked. */
+static void
+what_an_absent_target_may_have_is_not_lost(void **state)
+{
+    AUTOBUF struct buf names = BUF(1 << 16);
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    lose_packs(&l, 1, true, &names);
+    l.plans[2] = (struct fault_plan){ .mode = FAULT_REFUSE, .at = 1, .count = UINT_MAX };
+    assert_int_equal(back_up(&l, 2), 0);
+    assert_string_equal(status_name(l.result.status), "no-quorum");
+    no_faults(&l);
+    assert_int_equal(lost_packs(&l, false), 0);
+    back_up_well(&l);
+    assert_true(l.result.new_bytes < BIG);
+    restore_well(&l, true);
+}
+
+static void
+what_is_back_is_not_lost_any_more(void **state)
+{
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    AUTOFREE char *packs = folder_path(&l.site.folder, "t0/pack");
+    AUTOFREE char *away = folder_path(&l.site.folder, "away");
+    size_t count = site_count(&l.site, 0, "pack/");
+    assert_int_equal(rename(packs, away), 0);
+    remove_objects(&l, 1, "pack");
+    remove_objects(&l, 2, "pack");
+    assert_int_equal(back_up(&l, 2), 0);
+    assert_string_equal(status_name(l.result.status), "no-quorum");
+    assert_in_range(lost_packs(&l, true), 1, count); /* some metadata has changed */
+    assert_ok(fs_remove_tree(packs, &l.e), &l.e);
+    assert_int_equal(rename(away, packs), 0);
+    assert_int_equal(lost_packs(&l, true), 0);
+    back_up_well(&l);
+    assert_true(l.result.new_bytes < BIG);
+    restore_well(&l, true);
+    sync_well(&l);
 }
 
 /* What waits for its commit. */
@@ -222,6 +387,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(data_lost_everywhere_is_stored_anew),
+        cmocka_unit_test(metadata_lost_everywhere_is_stored_anew),
+        cmocka_unit_test(what_an_absent_target_may_have_is_not_lost),
+        cmocka_unit_test(what_is_back_is_not_lost_any_more),
         cmocka_unit_test(a_snapshot_that_did_not_fit_leaves_nothing_behind),
         cmocka_unit_test(a_row_without_a_snapshot_is_dropped),
         cmocka_unit_test(any_number_of_rows_may_wait),
