@@ -167,6 +167,10 @@ MUST_USE int repo_store_snapshot(struct repo *r, const struct session *session,
 MUST_USE int repo_commit(struct repo *r, struct target *t, size_t index,
                          const char *snapshot_key, struct slice packs,
                          struct buf *missing, struct err *e);
+/* Asks the target anew whether it has the snapshot, complete and not gone. 1 and
+ * its object, 0, -1. */
+MUST_USE int repo_is_done(struct repo *r, struct target *t, const char *snapshot_key,
+                          struct object_info *snap, struct err *e);
 /* Has the snapshot lain there for so long that it cannot be completed any more?
  * 1, 0, -1 (NOT_FOUND: it is not there). */
 MUST_USE int repo_too_old(struct target *t, const char *snapshot_key, struct err *e);

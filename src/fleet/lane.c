@@ -107,8 +107,12 @@ deliver(struct fleet *f, struct target *t, const struct item *it, struct err *e)
         return 0;
     if (access(path, R_OK) == 0)
         return put_from(t, it, path, e);
-    if (fleet_fetch(f, t, it->key, it->size, it->sha256, &fetched, e) < 0)
-        return err_in(e, "reading %s back for %s", it->key, t->name);
+    if (fleet_fetch(f, t, it->key, it->size, it->sha256, &fetched, e) < 0) {
+        if (e->kind != ERR_NOT_FOUND || it->rank != RANK_PACK)
+            return err_in(e, "reading %s back for %s", it->key, t->name);
+        log_warn("%s is on no target any more: not sent to %s", it->key, t->name);
+        return 0; /* the commit of what needs it looks for it again */
+    }
     int rc = put_from(t, it, fetched, e);
     unlink(fetched);
     return rc;

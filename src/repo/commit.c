@@ -269,6 +269,25 @@ has_record(struct repo *r, struct target *t, enum object_type type,
 }
 
 int
+repo_is_done(struct repo *r, struct target *t, const char *snapshot_key,
+             struct object_info *snap, struct err *e)
+{
+    struct err one = { 0 };
+    int done, gone = 0;
+
+    if (storage_head(t->store, snapshot_key, snap, &one) < 0) {
+        if (one.kind == ERR_NOT_FOUND)
+            return 0;
+        *e = one;
+        return err_in(e, "target %s", t->name);
+    }
+    done = has_record(r, t, OBJECT_DONE, snapshot_key, e);
+    if (done == 1)
+        gone = has_record(r, t, OBJECT_GONE, snapshot_key, e);
+    return done < 0 || gone < 0 ? err_in(e, "target %s", t->name) : done && !gone;
+}
+
+int
 repo_too_old(struct target *t, const char *snapshot_key, struct err *e)
 {
     struct object_info info;

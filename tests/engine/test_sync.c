@@ -1,3 +1,7 @@
+#include "../../src/engine/mirror.h"
+#include "engine/sync.h"
+#include "storage/dir.h"
+#include "storage/mem.h"
 #include "support/lab.h"
 
 #include <dirent.h>
@@ -18,6 +22,40 @@ complete_on(struct lab *l, size_t i)
     for (size_t k = 0; k < list.count; k++)
         n += (list.rows[k].snap & list.rows[k].done & ~list.rows[k].gone) >> i & 1;
     return n;
+}
+
+static void
+sync_open(struct lab *l, struct sync_result *res)
+{
+    struct sync_options o = { .from = NULL };
+
+    assert_ok(engine_sync(l->site.repo, &o, res, &l->e), &l->e);
+}
+
+static void
+sync_once(struct lab *l, struct sync_result *res)
+{
+    lab_open(l);
+    sync_open(l, res);
+    site_close(&l->site);
+}
+
+/* Target i is a new disk, and `target add` fills it. */
+static void
+refill(struct lab *l, size_t i, struct sync_result *res)
+{
+    AUTOFREE char *name = mem_printf("t%zu", i);
+    AUTOFREE char *dir = folder_path(&l->site.folder, name);
+
+    assert_ok(fs_remove_tree(dir, &l->e), &l->e);
+    assert_ok(fs_mkdirs(dir, 0755, &l->e), &l->e);
+    site_open(&l->site);
+    struct repo *r = l->site.repo;
+    assert_ok(repo_target_add(r, fleet_target(repo_fleet(r), i), &l->e), &l->e);
+    assert_ok(repo_load_index(r, &l->e), &l->e);
+    assert_ok(fleet_start(repo_fleet(r), repo_refused, r, &l->e), &l->e);
+    sync_open(l, res);
+    site_close(&l->site);
 }
 
 static void
@@ -66,6 +104,105 @@ rows_of(struct lab *l, const char *target)
     return n;
 }
 
+/* Two listings beside each other. */
+
+struct seen {
+    unsigned total, there;
+    char last[100];
+};
+
+static int
+see(void *arg, const char *key, uint64_t size, bool there, struct err *e)
+{
+    struct seen *x = arg;
+
+    (void)e;
+    assert_int_equal(size, strlen(key));
+    assert_true(strcmp(key, x->last) > 0);
+    snprintf(x->last, sizeof x->last, "%s", key);
+    assert_int_equal(there, key[strlen(key) - 1] % 2 == 1);
+    x->total++;
+    x->there += there;
+    return 0;
+}
+
+static void
+put_numbers(struct storage *s, unsigned from, unsigned to, bool odd_only)
+{
+    struct err e = { 0 };
+
+    for (unsigned i = from; i < to; i++) {
+        AUTOFREE char *key = mem_printf("pack/%06u", i);
+        struct body body = body_of(slice_str(key));
+        if (!odd_only || i % 2)
+            assert_ok(storage_put(s, key, &body, 0, &e), &e);
+    }
+}
+
+static void
+listings_of_any_length_are_merged(void **state)
+{
+    static const unsigned lengths[] = { 0, 1, 2, 999, 1000, 1001, 2000, 3333 };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(lengths); i++) {
+        CLEANUP(storage_close_p) struct storage *a = storage_mem();
+        CLEANUP(storage_close_p) struct storage *b = storage_mem();
+        struct seen seen = { 0 };
+        struct err e = { 0 };
+        put_numbers(a, 5000, 5000 + lengths[i], false);
+        put_numbers(b, 5000, 5000 + lengths[i], true);
+        for (unsigned k = 0; k < 1500; k++) { /* what only b has, on both sides */
+            AUTOFREE char *before = mem_printf("pack/%06u", k);
+            AUTOFREE char *behind = mem_printf("pack/%06u", 90000 + k);
+            struct body body = body_of(SLICE("x"));
+            assert_ok(storage_put(b, before, &body, 0, &e), &e);
+            assert_ok(storage_put(b, behind, &body, 0, &e), &e);
+        }
+        assert_ok(mirror_each(a, b, "pack/", see, &seen, &e), &e);
+        assert_int_equal(seen.total, lengths[i]);
+        assert_int_equal(seen.there, lengths[i] / 2);
+    }
+}
+
+static void
+a_listing_that_fails_on_a_later_page_is_an_error(void **state)
+{
+    struct storage *plain = storage_mem();
+    struct fault_plan plan = { .calls = FAULT_ON_LIST, .at = 2, .count = 1 };
+    CLEANUP(storage_close_p) struct storage *a = NULL;
+    CLEANUP(storage_close_p) struct storage *b = storage_mem();
+    struct seen seen = { 0 };
+    struct err e = { 0 };
+
+    (void)state;
+    put_numbers(plain, 0, 2500, false);
+    put_numbers(b, 0, 2500, true);
+    a = storage_fault(plain, &plan);
+    assert_err(mirror_each(a, b, "pack/", see, &seen, &e), &e, ERR_UNAVAIL);
+    assert_int_equal(seen.total, 1000);
+}
+
+/* Mirroring. */
+
+static void
+a_new_disk_gets_everything(void **state)
+{
+    struct sync_result res;
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    change_source(&l, 1);
+    back_up_well(&l);
+    refill(&l, 1, &res);
+    assert_true(res.targets[1].committed);
+    assert_int_equal(res.snapshots, 2);
+    assert_int_equal(complete_on(&l, 1), 2);
+    verify_well(&l, 2);
+    restore_well(&l, true);
+}
+
 /* Deletes all packs of data, or of metadata, from all targets but the last `left`. */
 static void
 lose_packs(struct lab *l, size_t left, bool data, struct buf *names)
@@ -74,6 +211,104 @@ lose_packs(struct lab *l, size_t left, bool data, struct buf *names)
     assert_true(names->len > 0);
     for (size_t i = 0; i < TARGETS - left; i++)
         remove_packs(l, i, buf_slice(names));
+}
+
+/* All that is left names a pack that it does not have: what it gives on is no whole
+ * snapshot, and must not look like one. */
+static void
+a_snapshot_that_lacks_a_pack_is_complete_on_no_new_target(void **state)
+{
+    AUTOBUF struct buf names = BUF(1 << 16);
+    struct sync_result res;
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    lose_packs(&l, 0, true, &names);
+    for (unsigned round = 0; round < 2; round++) {
+        refill(&l, 1, &res);
+        assert_false(res.targets[1].committed);
+        assert_int_equal(complete_on(&l, 1), 0);
+        sync_once(&l, &res);
+        assert_false(res.targets[1].committed);
+        assert_int_equal(complete_on(&l, 1), 0);
+    }
+}
+
+/* The same with a key that opens no snapshot. */
+static void
+a_key_that_opens_nothing_gives_on_no_hole_either(void **state)
+{
+    AUTOBUF struct buf names = BUF(1 << 16), text = BUF(1000);
+    uint8_t secret[KEY_FILE_SECRET] = { 42 };
+    char key[22];
+    struct sync_result res;
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    change_source(&l, 1);
+    back_up_well(&l);
+    site_open(&l.site);
+    assert_ok(repo_slot_add(l.site.repo, ROLE_WRITER, SLOT_FILE,
+                            slice_of(secret, sizeof secret), key, &l.e),
+              &l.e);
+    site_close(&l.site);
+    key_file_text(secret, &text);
+    folder_write(&l.site.folder, "writer", buf_slice(&text));
+    AUTOFREE char *file = folder_path(&l.site.folder, "writer");
+    assert_int_equal(chmod(file, 0600), 0);
+    remove_objects(&l, 1, "done");
+    char *admin = l.site.conf.key.file;
+    l.site.conf.key.file = file;
+    sync_once(&l, &res);
+    assert_true(res.targets[1].committed);
+    assert_int_equal(res.snapshots, 2);
+
+    remove_objects(&l, 1, "done");
+    lose_packs(&l, 0, true, &names);
+    sync_once(&l, &res);
+    assert_false(res.targets[1].committed);
+    l.site.conf.key.file = admin;
+    assert_int_equal(complete_on(&l, 1), 0);
+    assert_int_equal(complete_on(&l, 0), 2);
+}
+
+/* One target still has the pack that the first one lost. */
+static void
+a_pack_that_the_first_target_lost_comes_from_another(void **state)
+{
+    AUTOBUF struct buf names = BUF(1 << 16);
+    struct sync_result res;
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    lose_packs(&l, 1, true, &names);
+    refill(&l, 1, &res);
+    assert_true(res.targets[1].committed);
+    assert_int_equal(complete_on(&l, 1), 1);
+    remove_objects(&l, 0, "pack");
+    remove_objects(&l, 2, "pack");
+    restore_well(&l, true);
+}
+
+/* What a target's own prune records name may be gone the next moment. */
+static void
+a_snapshot_is_not_completed_on_packs_that_are_being_pruned(void **state)
+{
+    struct sync_result res;
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    remove_objects(&l, 1, "done");
+    site_open(&l.site);
+    condemn(&l, 1, NULL);
+    site_close(&l.site);
+    sync_once(&l, &res);
+    assert_false(res.targets[1].committed);
+    assert_int_equal(complete_on(&l, 1), 0);
 }
 
 /* Packs that are lost everywhere. */
@@ -387,6 +622,13 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(listings_of_any_length_are_merged),
+        cmocka_unit_test(a_listing_that_fails_on_a_later_page_is_an_error),
+        cmocka_unit_test(a_new_disk_gets_everything),
+        cmocka_unit_test(a_snapshot_that_lacks_a_pack_is_complete_on_no_new_target),
+        cmocka_unit_test(a_key_that_opens_nothing_gives_on_no_hole_either),
+        cmocka_unit_test(a_pack_that_the_first_target_lost_comes_from_another),
+        cmocka_unit_test(a_snapshot_is_not_completed_on_packs_that_are_being_pruned),
         cmocka_unit_test(data_lost_everywhere_is_stored_anew),
         cmocka_unit_test(metadata_lost_everywhere_is_stored_anew),
         cmocka_unit_test(what_an_absent_target_may_have_is_not_lost),
