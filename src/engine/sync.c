@@ -154,6 +154,15 @@ mirror_snapshot(struct pair *p, struct snapshot_row *row, struct err *e)
 
     if (rc <= 0)
         return rc;
+    int old = on(row->snap, p->b) ? repo_too_old(p->to, row->key, e) : 0;
+    if (old < 0)
+        return -1;
+    if (old) {
+        log_warn("target %s: %s has lain there incomplete for over three days and is not "
+                 "completed any more; `man drtool-sync` says what can be done",
+                 p->to->name, row->key);
+        return 0;
+    }
     bool there = on(row->snap, p->b);
     s->result->snapshots++;
     row->snap |= 1u << p->b; /* so that no other target queues it again */

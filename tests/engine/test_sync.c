@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define DAY 86400
+
 /* On how many snapshots can target `i` be relied? */
 static unsigned
 complete_on(struct lab *l, size_t i)
@@ -85,6 +87,26 @@ each_file(const char *path, void (*fn)(const char *path, int64_t arg), int64_t a
             fn(at, arg);
     }
     closedir(dir);
+}
+
+static void
+age_file(const char *path, int64_t seconds)
+{
+    struct stat st;
+
+    assert_int_equal(stat(path, &st), 0);
+    struct timespec t[2] = { { st.st_mtim.tv_sec - seconds, 0 },
+                             { st.st_mtim.tv_sec - seconds, 0 } };
+    assert_int_equal(utimensat(AT_FDCWD, path, t, 0), 0);
+}
+
+static void
+age_objects(struct lab *l, size_t i, const char *folder, int64_t seconds)
+{
+    AUTOFREE char *name = mem_printf("t%zu/%s", i, folder);
+    AUTOFREE char *path = folder_path(&l->site.folder, name);
+
+    each_file(path, age_file, seconds);
 }
 
 static size_t
@@ -309,6 +331,88 @@ a_snapshot_is_not_completed_on_packs_that_are_being_pruned(void **state)
     sync_once(&l, &res);
     assert_false(res.targets[1].committed);
     assert_int_equal(complete_on(&l, 1), 0);
+}
+
+/* What can be completed nowhere any more does not make every sync fail. */
+static void
+a_snapshot_too_old_to_be_completed_is_left_alone(void **state)
+{
+    struct sync_result res;
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    remove_objects(&l, 1, "done");
+    age_objects(&l, 1, "snap", 4 * DAY);
+    sync_once(&l, &res);
+    assert_true(res.targets[1].committed);
+    assert_int_equal(res.snapshots, 0);
+    assert_int_equal(complete_on(&l, 1), 0);
+    remove_objects(&l, 1, "snap"); /* as the message says */
+    sync_once(&l, &res);
+    assert_true(res.targets[1].committed);
+    assert_int_equal(complete_on(&l, 1), 1);
+}
+
+/* Healing. */
+
+static void
+garble(const char *path, int64_t unused)
+{
+    AUTOCLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+    (void)unused;
+    assert_int_equal(pwrite(fd, "garbled", 7, 100), 7);
+}
+
+static void
+heal(struct lab *l, uint64_t unhealed)
+{
+    struct verify_options o = { .level = 2, .heal = true, .threads = 1 };
+    struct verify_result res;
+
+    lab_open(l);
+    assert_ok(engine_verify(l->site.repo, &o, &res, &l->e), &l->e);
+    site_close(&l->site);
+    assert_int_equal(res.unhealed, unhealed);
+}
+
+static void
+heal_removes_no_done_that_cannot_be_put_again(void **state)
+{
+    struct sync_result res;
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    AUTOFREE char *done = folder_path(&l.site.folder, "t1/done");
+    each_file(done, garble, 0);
+    age_objects(&l, 1, "snap", 4 * DAY);
+    heal(&l, 2); /* done/ is damaged, and so the snapshot is not complete */
+    assert_int_equal(site_count(&l.site, 1, "done/"), 1);
+    remove_objects(&l, 1, "snap"); /* as the message says */
+    sync_once(&l, &res);
+    assert_true(res.targets[1].committed);
+    assert_int_equal(complete_on(&l, 1), 1);
+    heal(&l, 0);
+    assert_int_equal(site_count(&l.site, 1, "done/"), 1);
+    assert_int_equal(complete_on(&l, 1), 1);
+}
+
+static void
+heal_removes_a_damaged_done_and_sync_puts_it_again(void **state)
+{
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    AUTOFREE char *done = folder_path(&l.site.folder, "t1/done");
+    each_file(done, garble, 0);
+    heal(&l, 1);
+    assert_int_equal(site_count(&l.site, 1, "done/"), 0);
+    sync_well(&l);
+    assert_int_equal(complete_on(&l, 1), 1);
+    verify_well(&l, 1);
 }
 
 /* Packs that are lost everywhere. */
@@ -629,6 +733,9 @@ main(void)
         cmocka_unit_test(a_key_that_opens_nothing_gives_on_no_hole_either),
         cmocka_unit_test(a_pack_that_the_first_target_lost_comes_from_another),
         cmocka_unit_test(a_snapshot_is_not_completed_on_packs_that_are_being_pruned),
+        cmocka_unit_test(a_snapshot_too_old_to_be_completed_is_left_alone),
+        cmocka_unit_test(heal_removes_no_done_that_cannot_be_put_again),
+        cmocka_unit_test(heal_removes_a_damaged_done_and_sync_puts_it_again),
         cmocka_unit_test(data_lost_everywhere_is_stored_anew),
         cmocka_unit_test(metadata_lost_everywhere_is_stored_anew),
         cmocka_unit_test(what_an_absent_target_may_have_is_not_lost),
