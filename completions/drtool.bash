@@ -121,7 +121,7 @@ _drtool() {
     "target "*) kind=words offers="add" ;;
     "config "*) kind=words offers="check" ;;
     esac
-    opts="$opts --config -c --json --quiet -q --verbose -v --help -h --version"
+    opts="$opts --config -c --json --progress --quiet -q --verbose -v --help -h --version"
     case $prev in
     -c|--config) kind=file ;;
     esac

@@ -6,7 +6,7 @@
  *
  *   - finds its options in app->options and its arguments in app->args,
  *   - puts its result into app->result (fields of the object that --json
- *     prints; main adds schema, exit, status, statuses and error),
+ *     prints; main adds type, schema, exit, status, statuses and error),
  *   - prints the same for people with printf when !app->json && !app->quiet
  *     (data that was asked for, such as a listing, even when quiet),
  *   - calls app_note() for each outcome that is worse than done but no error
@@ -30,7 +30,7 @@ struct app {
     size_t arg_count;
 
     const char *config_path; /* -c; NULL: not given */
-    bool json, quiet;
+    bool json, quiet, progress;
     unsigned verbose;
 
     struct conf *conf; /* with NEEDS_CONFIG; else NULL until app_load_config() */

@@ -14,7 +14,7 @@
 
 struct globals {
     const char *config; /* NULL: where conf_load() looks by itself */
-    bool json, quiet, help, version;
+    bool json, progress, quiet, help, version;
     unsigned verbose;
 };
 

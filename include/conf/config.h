@@ -11,7 +11,15 @@
 #ifndef CONF_CONFIG_H
 #define CONF_CONFIG_H
 
+#include "base/pace.h"
 #include "conf/schema.h"
+
+/* At most so many bytes a second between two times of day; the whole day when
+ * both are the same. */
+struct conf_limit {
+    uint64_t upload, download; /* bytes/s; 0: unlimited */
+    unsigned from_min, to_min; /* since midnight, local time */
+};
 
 struct conf_target {
     char *name;
@@ -26,6 +34,8 @@ struct conf_target {
         char *file;    /* NULL: AWS_SHARED_CREDENTIALS_FILE or ~/.aws/credentials */
         struct conf_secret access_key, secret_key, session_token;
     } credentials;
+    struct conf_limit *limits; /* the first whose hours hold the time counts */
+    size_t limit_count;
 };
 
 enum source_kind { SOURCE_FILES, SOURCE_COMMAND };

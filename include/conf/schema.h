@@ -34,6 +34,7 @@ struct conf_secret {
     X(PERCENT, "unsigned", "percentage") /* "80%", 0 to 100 */                 \
     X(SIZE, "uint64_t", "size")         /* bytes */                            \
     X(DURATION, "int64_t", "duration")  /* milliseconds */                     \
+    X(CLOCK, "unsigned", "time of day") /* hh:mm, minutes since midnight */    \
     X(PATH, "char *", "path")           /* absolute; ~/ becomes the home folder */ \
     X(STRINGS, "char **", "list of strings") /* NULL-terminated, not empty */  \
     X(PATHS, "char **", "list of paths")                                       \

@@ -10,6 +10,7 @@
 #define DRILL_DRILL_H
 
 #include "drill/result.h"
+#include "engine/restore.h"
 
 struct drill_options {
     const struct conf *conf;
@@ -17,6 +18,10 @@ struct drill_options {
     bool check_only;  /* readiness alone: nothing is restored */
     bool keep;        /* leave the sandbox for a person */
     unsigned threads; /* of restores; 0: 4 */
+    /* A restore begins, of this source; NULL: it has ended. */
+    void (*restoring)(void *arg, const char *source);
+    restore_tick_fn *tick; /* of that restore */
+    void *arg;
 };
 
 /* A name for a run that no other run has: time and chance. */

@@ -16,7 +16,8 @@
 #include <stdatomic.h>
 
 struct backup_progress {
-    atomic_ullong entries, bytes;                      /* seen */
+    atomic_ullong entries;                             /* seen */
+    atomic_ullong bytes, in_hand;                      /* done; of the big file in hand */
     atomic_ullong read_bytes;                          /* content read */
     atomic_ullong new_chunks, new_bytes, stored_bytes; /* not known before */
     atomic_ullong kept;                                /* entries taken from the parent */
@@ -34,7 +35,7 @@ struct backup_options {
     bool dry_run;            /* reads and counts, stores nothing */
     bool accept_changed;     /* a source that shrank or moved is no error */
     source_issue_fn *issue;
-    backup_tick_fn *tick; /* called now and then */
+    backup_tick_fn *tick; /* called now and then, and at the end */
     void *arg;
 };
 

@@ -19,6 +19,7 @@ struct deliver_options {
      * snapshot with condemned packs stays uncommitted. */
     int (*successor)(void *arg, const char *old, struct slice packs,
                      char key[CHAIN_KEY_LEN + 1], struct err *e);
+    void (*tick)(void *arg); /* called while lanes are waited for, one call at a time */
     void *arg;
 };
 

@@ -31,8 +31,8 @@ typedef void restore_issue_fn(void *arg, enum restore_issue kind, struct slice p
                               const char *why); /* any thread */
 
 struct restore_progress {
-    atomic_ullong entries, bytes;
-    uint64_t bytes_total;
+    atomic_ullong entries, bytes; /* what is passed by counts with its holes */
+    uint64_t bytes_total;         /* of content, without */
 };
 typedef void restore_tick_fn(void *arg, const struct restore_progress *p);
 
@@ -48,7 +48,7 @@ struct restore_options {
     unsigned threads;    /* at least 1 */
     bool plan;           /* only count */
     restore_issue_fn *issue;
-    restore_tick_fn *tick;
+    restore_tick_fn *tick; /* called now and then, and at the end */
     void *arg;
 };
 

@@ -16,9 +16,18 @@
 
 #include "engine/deliver.h"
 
+/* Of all targets together; the total grows with what the mirroring finds. */
+struct sync_progress {
+    uint64_t bytes, objects; /* sent */
+    uint64_t bytes_total;
+};
+typedef void sync_tick_fn(void *arg, const struct sync_progress *p);
+
 struct sync_options {
     const char *from, *to; /* target names; NULL: any */
     bool dry_run;
+    sync_tick_fn *tick; /* called now and then, and at the end */
+    void *arg;
 };
 
 struct sync_result {

@@ -45,7 +45,7 @@ struct verify_options {
     bool heal;
     unsigned threads;
     verify_damage_fn *damage;
-    verify_tick_fn *tick;
+    verify_tick_fn *tick; /* called now and then, and at the end */
     void *arg;
 };
 

@@ -11,9 +11,11 @@
 #define NET_HTTP_H
 
 #include "base/buf.h"
+#include "base/pace.h"
 #include "net/url.h"
 
-/* Zero means the usual value, given behind each. */
+/* Zero means the usual value, given behind each. Time that a request waits for
+ * its pace counts for none of them. */
 struct http_limits {
     long connect_ms;   /* 15,000: to a connection that can be used */
     long stall_s;      /* 30: so long under stall_rate ends the request */
@@ -40,6 +42,8 @@ struct http_request {
     uint64_t size;
     uint64_t expected; /* about so many bytes will be answered; for the deadline */
     struct buf *out;   /* where the body of a 2xx goes; NULL: nowhere */
+    struct pace *feed_pace, *take_pace; /* of the two bodies; NULL: unlimited */
+    const atomic_bool *stop; /* true: ends it within a second or so; NULL: none */
 };
 
 struct http_answer {

@@ -4,8 +4,10 @@
  * A driver embeds `struct storage` as its first member and fills a const
  * table. The calls in storage.c check arguments, count and trace, then call
  * the slot; a slot may therefore assume that they are valid, and one that
- * returns -1 must have filled `e`. All slots are required. A wrapper calls its
- * inner storage through storage.h, so that these checks hold at every layer.
+ * returns -1 must have filled `e`. All slots are required. A driver moves bytes
+ * by turns of pace_take() and looks at the range's `stop` between pieces. A
+ * wrapper calls its inner storage through storage.h, so that these checks hold
+ * at every layer.
  */
 #ifndef STORAGE_DRIVER_H
 #define STORAGE_DRIVER_H
@@ -35,6 +37,9 @@ struct storage {
     unsigned traits;
     char *url; /* owned; freed by storage_close() after ops->close's own members */
 };
+
+/* ERR_CANCELLED once nobody wants the range any more. */
+MUST_USE int range_check(const struct range *r, struct err *e);
 
 static inline void
 storage_key_copy(char to[STORAGE_KEY_MAX + 1], const char *key)

@@ -22,6 +22,9 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/pace.h"
+
+#include <stdatomic.h>
 
 #define STORAGE_KEY_MAX 200
 #define STORAGE_OBJECT_MAX ((uint64_t)128 << 20) /* bytes: a put is one request */
@@ -35,6 +38,7 @@ struct body {
     int fd;
     uint64_t size;
     uint8_t sha256[32];
+    struct pace *pace; /* how fast it may go; NULL: unlimited */
 };
 
 struct body body_of(struct slice data); /* hashes it */
@@ -53,6 +57,8 @@ struct range {
     const char *version; /* NULL: the newest */
     uint64_t offset;
     uint64_t len; /* 0: to the end */
+    struct pace *pace; /* how fast it may come; NULL: unlimited */
+    const atomic_bool *stop; /* the caller's; true: no longer wanted; NULL: none */
 };
 
 enum put_flag { PUT_IF_ABSENT = 1 << 0 };
@@ -72,7 +78,8 @@ MUST_USE int storage_put(struct storage *s, const char *key, const struct body *
 
 /* Appends the range to `out`, or nothing. A range past the end, or fewer bytes
  * than asked for, is ERR_CORRUPT: the caller knew the size. An object larger
- * than the room left in `out` is ERR_CORRUPT too. */
+ * than the room left in `out` is ERR_CORRUPT too. ERR_CANCELLED soon, within a
+ * second or so, after `*stop` became true. */
 MUST_USE int storage_get(struct storage *s, const struct range *r, struct buf *out,
                          struct err *e);
 

@@ -1,6 +1,7 @@
 /*
  * wrap: storages round a storage. Each owns its inner one and closes it.
  *
+ * limit   gives puts and gets a pace
  * retry   repeats what err_retryable() allows, with jitter and a budget
  * trace   logs every call at debug level
  * fault   breaks calls on purpose: tests, simulation and drills use the same
@@ -16,11 +17,21 @@ struct retry_options {
     int64_t first_wait_ms; /* doubles; the wait is random between 0 and it */
     int64_t max_wait_ms;
     void (*sleep_ms)(int64_t ms); /* NULL: clock_sleep_ms */
+    /* Told of each try that failed, before the wait for the next, whatever its
+     * kind and from whichever thread; NULL: nobody. */
+    void (*tried)(void *arg, const struct err *e);
+    void *arg;
 };
 
-#define RETRY_DEFAULT ((struct retry_options){ 5, 200, 20000, NULL })
+#define RETRY_DEFAULT                                                          \
+    ((struct retry_options){ .tries = 5, .first_wait_ms = 200, .max_wait_ms = 20000 })
 
 struct storage *storage_retry(struct storage *inner, const struct retry_options *o);
+/* The bodies of all puts, and of all gets, share a pace each (NULL: unlimited),
+ * which belong to the wrapper from now on. One that the caller brings is kept.
+ * What else is said is not counted. */
+struct storage *storage_limit(struct storage *inner, struct pace *upload,
+                              struct pace *download);
 struct storage *storage_trace(struct storage *inner, const char *name);
 
 enum fault_mode {

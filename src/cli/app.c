@@ -52,7 +52,8 @@ app_status(const struct app *app, enum status s)
     return s;
 }
 
-/* {"schema":…, "exit":…, "status":…, "statuses":[…], fields…, "error":{…}} */
+/* {"type":"result", "schema":…, "exit":…, "status":…, "statuses":[…], fields…,
+ * "error":{…}} */
 static void
 print_result(const struct app *app, enum status s, const struct err *e)
 {
@@ -63,6 +64,7 @@ print_result(const struct app *app, enum status s, const struct err *e)
     for (char *p = schema; *p; p++)
         if (*p == ' ')
             *p = '.';
+    json_put_text(o, "type", "result");
     json_put_text(o, "schema", schema);
     json_put_int(o, "exit", status_number(s));
     json_put_text(o, "status", status_name(s));

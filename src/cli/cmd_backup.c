@@ -22,7 +22,6 @@ struct options {
 struct told {
     struct app *app;
     json_t *issues;
-    const char *what;
     unsigned long long count, sockets;
 };
 
@@ -55,13 +54,14 @@ on_issue(void *arg, enum source_issue kind, struct slice path, const char *why)
 static void
 on_tick(void *arg, const struct backup_progress *p)
 {
-    struct told *t = arg;
-    struct progress line = { .what = t->what,
-                             .bytes_done = atomic_load(&p->bytes),
-                             .bytes_total = p->expected_bytes,
-                             .files_done = atomic_load(&p->entries) };
+    struct progress_counts counts = {
+        .bytes_done = atomic_load(&p->bytes) + atomic_load(&p->in_hand),
+        .bytes_total = p->expected_bytes,
+        .files_done = atomic_load(&p->entries),
+    };
 
-    progress_update(&line);
+    (void)arg;
+    progress_update(&counts);
 }
 
 static void
@@ -133,9 +133,8 @@ back_up(struct app *app, struct repo *r, const struct conf_source *c, json_t *al
 {
     const struct options *o = app->options;
     AUTOFREE const char **tags = mem_zalloc((o->tags.count + 1) * sizeof *tags);
-    AUTOFREE char *what = mem_printf("backing up %s", c->name);
     json_t *out = json_add_object(all);
-    struct told told = { .app = app, .what = what };
+    struct told told = { .app = app };
     struct backup_result res;
 
     for (size_t i = 0; i < o->tags.count; i++)
@@ -153,7 +152,7 @@ back_up(struct app *app, struct repo *r, const struct conf_source *c, json_t *al
         .tick = on_tick,
         .arg = &told,
     };
-    progress_begin(!app->quiet && !app->json);
+    progress_begin(app, "backing up", c->name);
     int rc = engine_backup(r, &bo, &res, e);
     progress_end();
     if (told.count > ISSUES_TOLD)

@@ -1,6 +1,7 @@
 #include "base/log.h"
 #include "cli/app.h"
 #include "cli/commands.h"
+#include "cli/progress.h"
 #include "drill/drill.h"
 #include "drill/report.h"
 
@@ -13,6 +14,15 @@ struct options {
     int mode;
     bool keep;
 };
+
+static void
+on_restore(void *arg, const char *source)
+{
+    if (source)
+        progress_begin(arg, "restoring", source);
+    else
+        progress_end();
+}
 
 /* With --quiet nothing but what did not pass. */
 static void
@@ -64,7 +74,10 @@ run(struct app *app, struct err *e)
     struct drill_options d = { .conf = app->conf,
                                .runbook = rb,
                                .keep = o->keep,
-                               .check_only = o->mode == MODE_CHECK };
+                               .check_only = o->mode == MODE_CHECK,
+                               .restoring = on_restore,
+                               .tick = progress_restore,
+                               .arg = app };
     drill_run(&d, &r);
     if (o->report && report_write(&r, o->report, &report) < 0)
         log_warn("%s", err_text(&report));

@@ -41,18 +41,6 @@ on_issue(void *arg, enum restore_issue kind, struct slice path, const char *why)
     json_put_text(o, "why", why);
 }
 
-static void
-on_tick(void *arg, const struct restore_progress *p)
-{
-    struct progress line = { .what = "restoring",
-                             .bytes_done = atomic_load(&p->bytes),
-                             .bytes_total = p->bytes_total,
-                             .files_done = atomic_load(&p->entries) };
-
-    (void)arg;
-    progress_update(&line);
-}
-
 /* Which target served what, and which served what was wrong. */
 static void
 tell_targets(struct app *app, struct repo *r)
@@ -138,10 +126,10 @@ run(struct app *app, struct err *e)
         .include = o->include.count ? o->include.items : NULL,
         .exclude = o->exclude.count ? o->exclude.items : NULL,
         .issue = on_issue,
-        .tick = on_tick,
+        .tick = progress_restore,
         .arg = &told,
     };
-    progress_begin(!app->quiet && !app->json);
+    progress_begin(app, "restoring", row->info.source);
     int rc = engine_restore(r, &ro, &res, e);
     progress_end();
     if (rc < 0)

@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 #include "cli/open.h"
 #include "cli/output.h"
+#include "cli/progress.h"
 #include "engine/sync.h"
 
 #include <stdio.h>
@@ -50,11 +51,18 @@ run(struct app *app, struct err *e)
 {
     const struct options *o = app->options;
     CLEANUP(repo_close_p) struct repo *r = NULL;
-    struct sync_options so = { o->from, o->to, o->dry_run };
+    struct sync_options so = {
+        .from = o->from, .to = o->to, .dry_run = o->dry_run, .tick = progress_sync
+    };
     struct sync_result res;
     struct err ignored = { 0 };
 
-    if (open_for_writing(app, o->wait_ms, &r, e) < 0 || engine_sync(r, &so, &res, e) < 0)
+    if (open_for_writing(app, o->wait_ms, &r, e) < 0)
+        return app_fail(e);
+    progress_begin(app, "syncing", NULL);
+    int rc = engine_sync(r, &so, &res, e);
+    progress_end();
+    if (rc < 0)
         return app_fail(e);
     if (repo_rollback_seen(r))
         app_note(app, STATUS_ROLLBACK);

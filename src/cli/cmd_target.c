@@ -3,6 +3,7 @@
 #include "cli/commands.h"
 #include "cli/open.h"
 #include "cli/output.h"
+#include "cli/progress.h"
 #include "engine/sync.h"
 
 #include <stdio.h>
@@ -25,11 +26,15 @@ find(struct repo *r, const char *name)
 static int
 fill(struct app *app, struct repo *r, const char *name, struct err *e)
 {
-    struct sync_options so = { .to = name };
+    struct sync_options so = { .to = name, .tick = progress_sync };
     struct sync_result res;
 
-    if (repo_load_index(r, e) < 0 || fleet_start(repo_fleet(r), repo_refused, r, e) < 0
-        || engine_sync(r, &so, &res, e) < 0)
+    if (repo_load_index(r, e) < 0 || fleet_start(repo_fleet(r), repo_refused, r, e) < 0)
+        return -1;
+    progress_begin(app, "filling the target", NULL);
+    int rc = engine_sync(r, &so, &res, e);
+    progress_end();
+    if (rc < 0)
         return -1;
     const struct target *t = find(r, name);
     uint64_t objects = atomic_load(&t->objects_sent), bytes = atomic_load(&t->bytes_sent);

@@ -56,12 +56,11 @@ on_damage(void *arg, const struct verify_damage *d)
 static void
 on_tick(void *arg, const struct verify_progress *p)
 {
-    struct progress line = { .what = "verifying",
-                             .bytes_done = atomic_load(&p->bytes),
-                             .files_done = atomic_load(&p->packs) };
+    struct progress_counts counts = { .bytes_done = atomic_load(&p->bytes),
+                                      .files_done = atomic_load(&p->packs) };
 
     (void)arg;
-    progress_update(&line);
+    progress_update(&counts);
 }
 
 static void
@@ -151,7 +150,7 @@ run(struct app *app, struct err *e)
                                  .damage = on_damage,
                                  .tick = on_tick,
                                  .arg = &told };
-    progress_begin(!app->quiet && !app->json);
+    progress_begin(app, "verifying", NULL);
     int rc = engine_verify(r, &vo, &res, e);
     if (rc == 0 && o->heal)
         rc = heal_the_rest(r, &vo, &res, &told, e);

@@ -8,6 +8,8 @@ const struct option global_options[] = {
       "read this configuration, not the one of drtool.yaml(5)" },
     { OPT_FLAG, "json", 0, NULL, AT(json), COMPLETE_NONE,
       "print the result as one JSON object" },
+    { OPT_FLAG, "progress", 0, NULL, AT(progress), COMPLETE_NONE,
+      "tell how far it is, without a terminal too; with --json as JSON lines" },
     { OPT_FLAG, "quiet", 'q', NULL, AT(quiet), COMPLETE_NONE,
       "print nothing but warnings, errors and what was asked for" },
     { OPT_REPEAT, "verbose", 'v', NULL, AT(verbose), COMPLETE_NONE,

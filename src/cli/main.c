@@ -91,6 +91,7 @@ main(int argc, char **argv)
     app.arg_count = p.arg_count;
     app.config_path = p.globals.config;
     app.json = p.globals.json;
+    app.progress = p.globals.progress;
     app.quiet = p.globals.quiet;
     app.verbose = p.globals.verbose;
     const char *named[] = { p.command ? p.command->name : NULL, NULL };

@@ -7,6 +7,27 @@
 #include <string.h>
 #include <unistd.h>
 
+#define RATE_MIN 1024 /* bytes/s */
+
+#define AT(field) offsetof(struct conf_limit, field)
+
+static const struct conf_key limit_keys[] = {
+    { .name = "upload", .type = CONF_SIZE, .at = AT(upload), .min = RATE_MIN,
+      .max = PACE_RATE_MAX,
+      .help = "Bytes a second to the target, as in 5MiB. Default: unlimited." },
+    { .name = "download", .type = CONF_SIZE, .at = AT(download), .min = RATE_MIN,
+      .max = PACE_RATE_MAX,
+      .help = "Bytes a second from the target. Default: unlimited." },
+    { .name = "from", .type = CONF_CLOCK, .at = AT(from_min),
+      .help = "The local time of day at which the entry begins to count, as in 08:00. "
+              "Default: it counts all day." },
+    { .name = "to", .type = CONF_CLOCK, .at = AT(to_min),
+      .help = "The local time of day at which it no longer counts; needed with from. "
+              "When it is before from, that of the next day." },
+    { .type = CONF_END },
+};
+
+#undef AT
 #define AT(field) offsetof(struct conf_target, field)
 
 static const char *const styles[] = { "auto", "path", "host", NULL };
@@ -46,6 +67,10 @@ static const struct conf_key target_keys[] = {
     { .name = "credentials", .type = CONF_MAP, .keys = credential_keys,
       .help = "S3: who we are. Default: the environment, then the shared credentials "
               "file." },
+    { .name = "limits", .type = CONF_MAPS, .at = AT(limits), .keys = limit_keys,
+      .count_at = AT(limit_count), .size = sizeof(struct conf_limit),
+      .help = "How many bytes a second may go to and from the target. The first entry "
+              "whose hours hold the present time counts. Default: unlimited." },
     { .type = CONF_END },
 };
 
@@ -194,6 +219,30 @@ check_s3_keys(const struct conf_target *t, const struct yaml_node *n, struct err
     return 0;
 }
 
+/* `n` is the target's map. */
+static int
+check_limits(const struct conf_target *t, const struct yaml_node *n, struct err *e)
+{
+    const struct yaml_node *list = yaml_node_get(n, "limits");
+
+    for (size_t i = 0; i < t->limit_count; i++) {
+        const struct yaml_node *one = &list->items[i];
+        const struct yaml_node *from = yaml_node_get(one, "from"),
+                               *to = yaml_node_get(one, "to");
+        if (!from != !to)
+            return yaml_key_error(from ? from : to, e, "from and to go together");
+        if (from && t->limits[i].from_min == t->limits[i].to_min)
+            return yaml_node_error(to, e, "from and to are the same time; leave out both "
+                                   "for the whole day");
+        if (one->count == 0)
+            return yaml_node_error(one, e, "this entry limits nothing");
+        if (!from && i + 1 < t->limit_count)
+            return yaml_node_error(one, e, "this entry has no hours, so none behind it "
+                                   "would ever count; put it last");
+    }
+    return 0;
+}
+
 static int
 check_targets(struct conf *c, const struct yaml_node *root, struct err *e)
 {
@@ -207,7 +256,8 @@ check_targets(struct conf *c, const struct yaml_node *root, struct err *e)
         if (conf_find_target(c, t->name) != t)
             return yaml_node_error(yaml_node_get(n, "name"), e,
                                    "there is another target named %s", t->name);
-        if (check_url(t, n, e) < 0 || check_s3_keys(t, n, e) < 0)
+        if (check_url(t, n, e) < 0 || check_s3_keys(t, n, e) < 0
+            || check_limits(t, n, e) < 0)
             return -1;
         for (size_t j = 0; j < i; j++)
             if (strcmp(c->targets[j].url, t->url) == 0

@@ -179,6 +179,25 @@ fill_duration(const struct conf_key *k, const struct yaml_node *n, void *at,
 }
 
 static int
+fill_clock(const struct conf_key *k, const struct yaml_node *n, void *at, struct err *e)
+{
+    char hours[3] = "", minutes[3] = "";
+    uint64_t h, m;
+
+    if (want_scalar(k->name, n, "time of day", e) < 0)
+        return -1;
+    if (strlen(n->text) == 5) {
+        memcpy(hours, n->text, 2);
+        memcpy(minutes, n->text + 3, 2);
+    }
+    if (!text_uint(hours, 23, &h) || n->text[2] != ':' || !text_uint(minutes, 59, &m))
+        return yaml_node_error(n, e, "%s must be a time of day from 00:00 to 23:59, not "
+                               "\"%.60s\"", k->name, n->text);
+    *(unsigned *)at = (unsigned)(h * 60 + m);
+    return 0;
+}
+
+static int
 fill_path(const struct conf_key *k, const struct yaml_node *n, void *at, struct err *e)
 {
     if (want_scalar(k->name, n, "path", e) < 0)
@@ -311,7 +330,8 @@ static fill_fn *const fillers[] = {
     [CONF_STRING] = fill_string,   [CONF_NAME] = fill_name,
     [CONF_BOOL] = fill_bool,       [CONF_COUNT] = fill_count,
     [CONF_PERCENT] = fill_percent, [CONF_SIZE] = fill_size,
-    [CONF_DURATION] = fill_duration, [CONF_PATH] = fill_path,
+    [CONF_DURATION] = fill_duration, [CONF_CLOCK] = fill_clock,
+    [CONF_PATH] = fill_path,
     [CONF_STRINGS] = fill_strings, [CONF_PATHS] = fill_paths,
     [CONF_SECRET] = fill_secret,   [CONF_ENUM] = fill_enum,
     [CONF_NODE] = fill_node,

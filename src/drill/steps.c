@@ -46,9 +46,26 @@ step_find_snapshot(const struct runbook *rb, const struct restore_with *with,
 
 /* What a restore could not do, in words. */
 struct told {
+    const struct drill_options *options;
     struct buf text;
     unsigned long long count;
 };
+
+static void
+on_tick(void *arg, const struct restore_progress *p)
+{
+    const struct told *t = arg;
+
+    if (t->options->tick)
+        t->options->tick(t->options->arg, p);
+}
+
+static void
+tell_restoring(const struct drill_options *o, const char *source)
+{
+    if (o->restoring)
+        o->restoring(o->arg, source);
+}
 
 static void
 on_issue(void *arg, enum restore_issue kind, struct slice path, const char *why)
@@ -101,7 +118,7 @@ step_restore(struct drill *d, const struct runbook_step *s, const void *with,
 {
     const struct restore_with *w = with;
     AUTOFREE char *to = fs_join(d->runbook->sandbox_dir, s->id);
-    struct told told = { .text = BUF(TOLD_MAX * 1024) };
+    struct told told = { .options = d->options, .text = BUF(TOLD_MAX * 1024) };
     struct snapshot_row *row = NULL;
     struct restore_result res;
 
@@ -114,9 +131,12 @@ step_restore(struct drill *d, const struct runbook_step *s, const void *with,
         .owner = OWNER_AUTO,
         .threads = d->options->threads ? d->options->threads : 4,
         .issue = on_issue,
+        .tick = on_tick,
         .arg = &told,
     };
+    tell_restoring(d->options, row->info.source);
     int rc = engine_restore(d->repo, &o, &res, e);
+    tell_restoring(d->options, NULL);
     if (rc == 0) {
         note_snapshot(d->result, &row->info);
         d->steps[s - d->runbook->steps].snapshot = &row->info;

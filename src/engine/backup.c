@@ -54,8 +54,9 @@ on_issue(void *arg, enum source_issue kind, struct slice path, const char *why)
 }
 
 static void
-tick(struct run *run)
+tick(void *arg)
 {
+    struct run *run = arg;
     int64_t now;
 
     if (!run->options->tick)
@@ -247,8 +248,6 @@ walk(struct run *run, struct err *e)
 
     while ((rc = source_next(run->source, &en, e)) == 1) {
         atomic_fetch_add(&run->progress.entries, 1);
-        if (en.type == ENTRY_FILE)
-            atomic_fetch_add(&run->progress.bytes, en.size);
         if (!(en.flags & ENTRY_ABOVE))
             run->own_entries++;
         if (cancel_check(e) < 0 || advance_parent(run, en.path, e) < 0)
@@ -256,6 +255,9 @@ walk(struct run *run, struct err *e)
         int same = unchanged(run, &en, e);
         if (same < 0 || (same ? keep_entry(run, &en, e) : store_entry(run, &en, e)) < 0)
             return -1;
+        atomic_store(&run->progress.in_hand, 0);
+        if (en.type == ENTRY_FILE) /* a stream's size is known only now */
+            atomic_fetch_add(&run->progress.bytes, en.size);
         tick(run);
     }
     return rc < 0 ? -1 : reader_finish(&run->reader, e);
@@ -349,6 +351,15 @@ make_snapshot(void *arg, const char *old, struct slice packs, char key[CHAIN_KEY
     return rc;
 }
 
+/* Of deliver: the lanes are waited for. */
+static void
+tick_delivery(void *arg)
+{
+    const struct snapshot_maker *x = arg;
+
+    tick(x->run);
+}
+
 static enum status
 judge(struct run *run)
 {
@@ -390,6 +401,7 @@ publish(struct run *run, const struct manifest_root *root, struct slice packs,
                                  .linger_ms = linger_of(clock_mono_ms()
                                                         - res->elapsed_ms),
                                  .successor = make_snapshot,
+                                 .tick = tick_delivery,
                                  .arg = &maker };
     if (engine_deliver(run->repo, &d, res->targets, e) < 0)
         return -1;
@@ -438,6 +450,8 @@ open_all(struct run *run, struct snapshot_list *l, struct err *e)
         .source = run->source,
         .pipeline = run->pipeline,
         .progress = &run->progress,
+        .tick = tick,
+        .tick_arg = run,
         .isolate = run->options->source->files.isolate,
         .stream = run->options->source->kind == SOURCE_COMMAND,
     };
@@ -489,6 +503,8 @@ engine_backup(struct repo *r, const struct backup_options *o,
     run->result = result;
     run->started = clock_now();
     int rc = run_backup(run, e);
+    run->next_tick_ms = 0;
+    tick(run);
     reader_release(&run->reader);
     result->kept = atomic_load(&run->progress.kept);
     result->new_chunks = atomic_load(&run->progress.new_chunks);

@@ -51,6 +51,16 @@ may_wait(struct delivery *d)
     return yes;
 }
 
+static void
+tick(struct delivery *d)
+{
+    if (!d->options->tick)
+        return;
+    pthread_mutex_lock(&d->lock);
+    d->options->tick(d->options->arg);
+    pthread_mutex_unlock(&d->lock);
+}
+
 static int
 wait_for_lane(struct delivery *d, struct target *t, struct err *e)
 {
@@ -58,9 +68,10 @@ wait_for_lane(struct delivery *d, struct target *t, struct err *e)
     int64_t position = fleet_position(f);
     int rc;
 
-    do
+    do {
         rc = fleet_wait(f, t, position, POLL_MS, e);
-    while (rc == 0 && may_wait(d));
+        tick(d);
+    } while (rc == 0 && may_wait(d));
     if (rc == 0)
         return err_set(e, ERR_UNAVAIL, 0, "target %s is too slow: the rest is queued",
                        t->name);

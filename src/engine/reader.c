@@ -268,6 +268,8 @@ read_big(struct content_reader *r, const struct cut_profile *profile, bool store
         r->fill += got;
         *len += got + hole;
         atomic_fetch_add(&r->progress->read_bytes, got);
+        atomic_store(&r->progress->in_hand, *len);
+        r->tick(r->tick_arg);
         if (cut_window(r, profile, store, got == 0, e) < 0)
             return -1;
         if (hole > 0 && pipeline_hole(r->pipeline, hole) < 0)

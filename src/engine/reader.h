@@ -12,6 +12,8 @@ struct content_reader {
     struct source *source;
     struct pipeline *pipeline;
     struct backup_progress *progress;
+    void (*tick)(void *arg); /* called while a big file is read */
+    void *tick_arg;
     struct gear gear;
     char **isolate; /* patterns of files that get chunks of their own */
     bool stream;    /* the source is one stream */

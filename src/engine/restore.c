@@ -62,6 +62,13 @@ enter_dir(struct run *run, const struct entry *en, struct err *e)
     return 0;
 }
 
+/* What need not be fetched is done, too. */
+static void
+pass_by(struct run *run, uint64_t bytes)
+{
+    atomic_fetch_add(&run->progress.bytes, bytes);
+}
+
 static int
 add_extent(void *arg, uint64_t at, const struct extent *x, struct err *e)
 {
@@ -83,6 +90,7 @@ add_extent(void *arg, uint64_t at, const struct extent *x, struct err *e)
             rc = fs_pwrite_all(f->fd, slice_of(run->buffer, x->len), at, e);
         pthread_mutex_unlock(&f->lock);
         run->result->reused += x->len;
+        pass_by(run, x->len);
         return rc;
     }
     if (window_want(&run->window, f, at, x, e) < 0)
@@ -126,8 +134,12 @@ restore_file(struct run *run, const struct entry *en, struct slice told, struct 
     struct stat st;
 
     int linked = try_link(run, en, e);
-    if (linked != 0)
-        return linked < 0 ? -1 : 0;
+    if (linked < 0)
+        return -1;
+    if (linked == 1) {
+        pass_by(run, en->size);
+        return 0;
+    }
     if (run->place) {
         existing = existing_open(run, en, &st);
         int same = existing < 0 ? 0 : existing_is_whole(run, en, existing, &st, e);
@@ -136,6 +148,7 @@ restore_file(struct run *run, const struct entry *en, struct slice told, struct 
             if (same < 0)
                 return -1;
             run->result->reused += en->size;
+            pass_by(run, en->size);
             run->result->files++;
             return en->link_group
                      ? place_link_note(run->place, en->link_group, en->path, e)
@@ -216,8 +229,10 @@ restore_entry(struct run *run, struct entry *en, size_t strip, struct err *e)
     en->path = slice_sub(en->path, strip, en->path.len - strip);
     if (run->place)
         leave_dirs(run, en->path);
-    if (keeps_existing(run, en, told) || looks_unchanged(run, en))
+    if (keeps_existing(run, en, told) || looks_unchanged(run, en)) {
+        pass_by(run, en->type == ENTRY_FILE ? en->size : 0);
         return 0;
+    }
     if (en->type == ENTRY_FILE)
         return restore_file(run, en, told, e);
     if (!run->place)
@@ -360,6 +375,8 @@ engine_restore(struct repo *r, const struct restore_options *o,
         *e = later;
         rc = -1;
     }
+    run.next_tick_ms = 0;
+    tick(&run);
     window_release(&run.window);
     for (size_t i = 0; i < run.dir_count; i++)
         restore_drop(run.dirs[i]);

@@ -16,7 +16,66 @@ struct syncing {
     struct sync_result *result;
     struct snapshot_list snapshots;
     struct err failed[FLEET_TARGETS_MAX]; /* what kept a target from all it lacks */
+    uint64_t expected;                    /* bytes: sent, or waiting in the queue */
+    int64_t next_tick_ms;
 };
+
+/* What was sent, summed over the targets. */
+static struct sync_progress
+sent(struct repo *r)
+{
+    struct sync_progress p = { 0 };
+
+    for (size_t i = 0; i < fleet_count(repo_fleet(r)); i++) {
+        const struct target *t = fleet_target(repo_fleet(r), i);
+        p.bytes += atomic_load(&t->bytes_sent);
+        p.objects += atomic_load(&t->objects_sent);
+    }
+    return p;
+}
+
+static void
+tick(void *arg)
+{
+    struct syncing *s = arg;
+    int64_t now = clock_mono_ms();
+
+    if (!s->options->tick || now < s->next_tick_ms)
+        return;
+    s->next_tick_ms = now + 200;
+    struct sync_progress p = sent(s->repo);
+    p.bytes_total = p.bytes < s->expected ? s->expected : p.bytes;
+    s->options->tick(s->options->arg, &p);
+}
+
+/* What targets that do not answer wait for is not expected of this run. */
+static int
+expect(struct syncing *s, struct err *e)
+{
+    struct fleet *f = repo_fleet(s->repo);
+
+    s->expected = sent(s->repo).bytes;
+    for (size_t i = 0; i < fleet_count(f); i++) {
+        struct target *t = fleet_target(f, i);
+        uint64_t rows, bytes;
+        if (!target_is_up(f, t))
+            continue;
+        if (state_queue_sum(repo_state(s->repo), t->name, &rows, &bytes, e) < 0)
+            return -1;
+        s->expected += bytes;
+    }
+    return 0;
+}
+
+static int
+deliver(struct syncing *s, struct err *e)
+{
+    struct deliver_options d = { .linger_ms = INT64_MAX / 4, .tick = tick, .arg = s };
+
+    if (expect(s, e) < 0 || engine_deliver(s->repo, &d, s->result->targets, e) < 0)
+        return -1;
+    return expect(s, e); /* an object on its way counted as sent and as waiting */
+}
 
 /* From target `a` to target `b`. */
 struct pair {
@@ -49,6 +108,8 @@ queue_object(void *arg, const char *key, uint64_t size, bool there, struct err *
         return 0;
     res->queued_objects++;
     res->queued_bytes += size;
+    p->s->expected += size;
+    tick(p->s);
     if (p->s->options->dry_run)
         return 0;
     return fleet_copy(repo_fleet(p->s->repo), key, p->rank, size, sha, p->to, e);
@@ -298,19 +359,15 @@ check_names(struct syncing *s, struct err *e)
 static int
 sync_all(struct syncing *s, struct err *e)
 {
-    struct deliver_options d = { .linger_ms = INT64_MAX / 4 };
-
     if (check_names(s, e) < 0)
         return -1;
-    if (!s->options->dry_run
-        && (repo_publish_index(s->repo, e) < 0
-            || engine_deliver(s->repo, &d, s->result->targets, e) < 0))
+    if (!s->options->dry_run && (repo_publish_index(s->repo, e) < 0 || deliver(s, e) < 0))
         return -1;
     if (repo_snapshots(s->repo, &s->snapshots, e) < 0 || mirror_all(s, e) < 0)
         return -1;
     if (s->options->dry_run)
         return 0;
-    if (engine_deliver(s->repo, &d, s->result->targets, e) < 0)
+    if (deliver(s, e) < 0)
         return -1;
     for (size_t i = 0; i < s->result->target_count; i++)
         if (s->failed[i].kind != ERR_NONE && s->result->targets[i].committed) {
@@ -329,6 +386,8 @@ engine_sync(struct repo *r, const struct sync_options *o, struct sync_result *re
 
     *result = (struct sync_result){ .target_count = fleet_count(repo_fleet(r)) };
     int rc = sync_all(&s, e);
+    s.next_tick_ms = 0;
+    tick(&s);
     snapshot_list_release(&s.snapshots);
     result->elapsed_ms = clock_mono_ms() - begun;
     return rc;

@@ -234,6 +234,8 @@ check_presence(struct verify *v, struct err *e)
             continue;
         pack_key(key, name);
         rc = check_pack(v, &f, n, key, size, e);
+        if (v->options->level < 3) /* else it counts when it is read */
+            atomic_fetch_add(&v->progress.packs, 1);
         verify_tick(v);
     }
     mem_free(f.packs);
@@ -303,6 +305,8 @@ engine_verify(struct repo *r, const struct verify_options *o,
     *result = (struct verify_result){ 0 };
     pthread_mutex_init(&v.lock, NULL);
     int rc = verify_all(&v, e);
+    v.next_tick_ms = 0;
+    verify_tick(&v);
     snapshot_list_release(&v.snapshots);
     pthread_mutex_destroy(&v.lock);
     result->elapsed_ms = clock_mono_ms() - begun;

@@ -258,6 +258,7 @@ walk_snapshot(struct walk *w, struct err *e)
     int rc;
 
     while ((rc = manifest_next(m, &en, &bad)) == 1) {
+        verify_tick(w->v);
         if (cancel_check(e) < 0)
             return -1;
         w->why = NULL;
@@ -295,7 +296,6 @@ walk_all(struct verify *v, bool from_target, struct err *e)
             continue;
         v->told->snapshots++;
         rc = walk_snapshot(&w, e);
-        verify_tick(v);
     }
     chunk_tools_release(&w.tools);
     return rc;

@@ -38,7 +38,7 @@ fleet_open(const struct fleet_options *o, struct fleet **out, struct err *e)
         t->conf = c;
         t->name = c->name;
         t->site = c->site ? c->site : c->name;
-        if (storage_open(c, &t->store, e) < 0) {
+        if (storage_open(c, NULL, &t->store, e) < 0) {
             fleet_close(f);
             return err_in(e, "target %s", c->name);
         }

@@ -6,8 +6,10 @@
 #include "net/http.h"
 
 #include "base/cancel.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "patience.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -35,7 +37,9 @@ struct transfer {
     const struct http_request *request;
     struct http_answer *answer;
     CURL *curl;
-    uint64_t sent;
+    uint64_t sent;  /* of the body, as far as it was not begun anew */
+    uint64_t moved; /* both ways */
+    struct patience patience; /* used with a pace */
     struct err *e;
     bool failed;
 };
@@ -100,6 +104,24 @@ give_back(struct http *h, CURL *c)
     pthread_mutex_unlock(&h->lock);
 }
 
+static bool
+has_pace(const struct http_request *r)
+{
+    return r->feed_pace || r->take_pace;
+}
+
+/* The turn to move up to `*n` bytes. */
+static int
+await_turn(struct transfer *t, struct pace *p, size_t *n)
+{
+    int64_t from_ms = clock_mono_ms();
+    int rc = pace_take(p, *n, t->request->stop, n, t->e);
+
+    t->patience.waited_ms += clock_mono_ms() - from_ms;
+    t->failed |= rc < 0;
+    return rc;
+}
+
 static size_t
 feed_body(char *to, size_t size, size_t count, void *arg)
 {
@@ -108,6 +130,8 @@ feed_body(char *to, size_t size, size_t count, void *arg)
     uint64_t left = r->size - t->sent;
     size_t n = size * count < left ? size * count : (size_t)left;
 
+    if (await_turn(t, r->feed_pace, &n) < 0)
+        return CURL_READFUNC_ABORT;
     if (r->fd < 0 && n > 0)
         memcpy(to, r->data.ptr + t->sent, n);
     while (r->fd >= 0 && n > 0) {
@@ -126,6 +150,7 @@ feed_body(char *to, size_t size, size_t count, void *arg)
         break;
     }
     t->sent += n;
+    t->moved += n;
     return n;
 }
 
@@ -204,6 +229,20 @@ make_room(struct transfer *t)
     return 0;
 }
 
+/* Bytes that came are kept at the pace they should have come: who does not read
+ * on makes the sender wait. */
+static int
+keep_body(struct transfer *t, const char *from, size_t len)
+{
+    for (size_t n; len > 0; from += n, len -= n) {
+        n = len;
+        if (await_turn(t, t->request->take_pace, &n) < 0)
+            return -1;
+        buf_put(t->request->out, from, n);
+    }
+    return 0;
+}
+
 static size_t
 take_body(char *from, size_t size, size_t count, void *arg)
 {
@@ -214,6 +253,7 @@ take_body(char *from, size_t size, size_t count, void *arg)
 
     bool first = t->answer->received == 0;
     t->answer->received += len;
+    t->moved += len;
     if (status < 200 || status > 299) {
         struct buf *error = &t->answer->error;
         size_t room = error->max - error->len;
@@ -229,19 +269,7 @@ take_body(char *from, size_t size, size_t count, void *arg)
         t->failed = true;
         return 0;
     }
-    buf_put(out, from, len);
-    return len;
-}
-
-static int
-look_for_cancel(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
-{
-    (void)arg;
-    (void)a;
-    (void)b;
-    (void)c;
-    (void)d;
-    return cancel_requested();
+    return keep_body(t, from, len) < 0 ? 0 : len;
 }
 
 /* The host and port of a URL, for messages. */
@@ -254,6 +282,33 @@ host_of(const char *url)
     return slice_of(at, strcspn(at, "/?"));
 }
 
+/* What a request that still runs is asked about once a second or more often. */
+static int
+look_for_cancel(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+{
+    struct transfer *t = arg;
+    const struct http_request *r = t->request;
+    struct slice host = host_of(r->url);
+    const char *why = NULL;
+
+    (void)a;
+    (void)b;
+    (void)c;
+    (void)d;
+    if (r->stop && atomic_load(r->stop)) {
+        err_set(t->e, ERR_CANCELLED, 0, "no longer wanted");
+        t->failed = true;
+    } else if (has_pace(r)) {
+        why = patience_lost(&t->patience, clock_mono_ms(), t->moved);
+    }
+    if (why) {
+        err_set(t->e, ERR_UNAVAIL, ETIMEDOUT, "no answer from %.*s in time: %s",
+                (int)host.len, (const char *)host.ptr, why);
+        t->failed = true;
+    }
+    return t->failed || cancel_requested();
+}
+
 static bool
 is_loopback(const char *url)
 {
@@ -264,8 +319,9 @@ is_loopback(const char *url)
 }
 
 static void
-set_limits(CURL *c, const struct http_limits *l, const struct http_request *r)
+set_limits(CURL *c, const struct http_limits *l, struct transfer *t)
 {
+    const struct http_request *r = t->request;
     uint64_t bytes = r->size + r->expected;
     long deadline_ms = l->slack_ms + (long)(bytes * 1000 / l->min_rate);
     /* what is small comes soon, or the server is frozen */
@@ -273,9 +329,15 @@ set_limits(CURL *c, const struct http_limits *l, const struct http_request *r)
                                                                : l->stall_s;
 
     curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, l->connect_ms);
-    curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, deadline_ms);
-    curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, l->stall_rate);
-    curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, stall_s);
+    t->patience = (struct patience){
+        .deadline_ms = deadline_ms, .stall_ms = stall_s * 1000L,
+        .stall_bytes = (uint64_t)(l->stall_rate * stall_s), .began_ms = clock_mono_ms()
+    };
+    if (!has_pace(r)) {
+        curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, deadline_ms);
+        curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, l->stall_rate);
+        curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, stall_s);
+    }
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(c, CURLOPT_BUFFERSIZE, WINDOW);
@@ -322,6 +384,7 @@ set_transfer(CURL *c, struct transfer *t)
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(c, CURLOPT_WRITEDATA, t);
     curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, look_for_cancel);
+    curl_easy_setopt(c, CURLOPT_XFERINFODATA, t);
     curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
 }
 
@@ -400,7 +463,7 @@ http_send(struct http *h, const struct http_request *r, struct http_answer *out,
         return err_set(e, ERR_IO, 0, "libcurl cannot make a handle");
     struct curl_slist *fields = make_fields(r);
     t.curl = c;
-    set_limits(c, &h->limits, r);
+    set_limits(c, &h->limits, &t);
     set_place(c, h, r);
     set_transfer(c, &t);
     curl_easy_setopt(c, CURLOPT_HTTPHEADER, fields);

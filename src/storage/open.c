@@ -78,16 +78,42 @@ find(const struct conf_target *t, struct url *u, struct err *e)
     return NULL;
 }
 
-int
-storage_open(const struct conf_target *t, struct storage **out, struct err *e)
+enum direction { UPLOAD, DOWNLOAD };
+
+/* NULL when nothing limits this direction at any hour. */
+static struct pace *
+make_pace(const struct conf_target *t, enum direction d)
 {
+    AUTOFREE struct pace_hours *hours = mem_zalloc((t->limit_count + 1) * sizeof *hours);
+    bool any = false;
+
+    for (size_t i = 0; i < t->limit_count; i++) {
+        const struct conf_limit *l = &t->limits[i];
+        hours[i] = (struct pace_hours){ .rate = d == UPLOAD ? l->upload : l->download,
+                                        .from_min = l->from_min, .to_min = l->to_min };
+        any |= hours[i].rate > 0;
+    }
+    return any ? pace_new(hours, t->limit_count) : NULL;
+}
+
+int
+storage_open(const struct conf_target *t, const struct storage_watch *watch,
+             struct storage **out, struct err *e)
+{
+    struct retry_options retry = RETRY_DEFAULT;
     CLEANUP(url_release) struct url u = { 0 };
     const struct driver *d = find(t, &u, e);
     struct storage *s = NULL;
 
     if (!d || d->open(t, &u, &s, e) < 0)
         return err_in(e, "target %s", t->name);
-    s = storage_retry(s, &RETRY_DEFAULT);
+    if (t->limit_count > 0)
+        s = storage_limit(s, make_pace(t, UPLOAD), make_pace(t, DOWNLOAD));
+    if (watch) {
+        retry.tried = watch->tried;
+        retry.arg = watch->arg;
+    }
+    s = storage_retry(s, &retry);
     *out = log_level() >= LOG_DEBUG ? storage_trace(s, t->name) : s;
     return 0;
 }

@@ -46,6 +46,14 @@ storage_key_valid(const char *key)
     return len > 0 && key[len - 1] != '/' && prefix_valid(key);
 }
 
+int
+range_check(const struct range *r, struct err *e)
+{
+    if (r->stop && atomic_load(r->stop))
+        return err_set(e, ERR_CANCELLED, 0, "no longer wanted");
+    return 0;
+}
+
 /* What a driver owes: 0, or -1 with the reason. */
 static int
 answer(int rc, const struct err *e)
@@ -74,6 +82,8 @@ storage_get(struct storage *s, const struct range *r, struct buf *out, struct er
 
     assert(storage_key_valid(r->key));
     assert(r->len <= UINT64_MAX - r->offset);
+    if (range_check(r, e) < 0)
+        return -1;
     int rc = answer(s->ops->get(s, r, out, e), e);
     assert(rc < 0 ? out->len == before : r->len == 0 || out->len - before == r->len);
     return rc;

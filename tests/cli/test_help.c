@@ -5,7 +5,6 @@
 #include "cli/man.h"
 #include "cli/output.h"
 #include "cli/parse.h"
-#include "cli/progress.h"
 #include "support/ground.h"
 
 #include <ctype.h>
@@ -231,21 +230,6 @@ names_that_are_no_utf8_go_into_json_as_base64(void **state)
     json_decref(o);
 }
 
-static void
-progress_tells_rate_and_time_left_in_one_line(void **state)
-{
-    struct progress p = { "backing up web", 1 << 30, 4ull << 30, 1234 };
-
-    (void)state;
-    assert_string_equal(progress_line(&p, 10500, 1 << 20, 200),
-                        "backing up web  1.0 GiB of 4.0 GiB  25%  1.0 MiB/s  ETA 51m13s"
-                        "  1234 files  10.0s");
-    assert_int_equal(strlen(progress_line(&p, 10500, 1 << 20, 40)), 39);
-    p.bytes_total = 0;
-    p.files_done = 0;
-    assert_string_equal(progress_line(&p, 500, 0, 80), "backing up web  1.0 GiB  0ms");
-}
-
 int
 main(void)
 {
@@ -259,7 +243,6 @@ main(void)
         cmocka_unit_test(long_words_are_wrapped_and_indented),
         cmocka_unit_test(a_table_lines_its_columns_up),
         cmocka_unit_test(names_that_are_no_utf8_go_into_json_as_base64),
-        cmocka_unit_test(progress_tells_rate_and_time_left_in_one_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -126,9 +126,10 @@ globals_are_taken_before_and_after_the_command(void **state)
     succeeds(PARSE(&p, &e, "-c", "a.yaml", "--json", "demo", "s"), &e);
     assert_string_equal(p.globals.config, "a.yaml");
     assert_true(p.globals.json);
-    succeeds(PARSE(&q, &e, "demo", "--config=b.yaml", "s", "-q"), &e);
+    assert_false(p.globals.progress);
+    succeeds(PARSE(&q, &e, "demo", "--config=b.yaml", "s", "-q", "--progress"), &e);
     assert_string_equal(q.globals.config, "b.yaml");
-    assert_true(q.globals.quiet);
+    assert_true(q.globals.quiet && q.globals.progress);
     assert_int_equal(q.arg_count, 1);
 }
 

@@ -173,6 +173,35 @@ sites_are_demanded_by_default_only_where_they_can_be_had(void **state)
     fails(parse(demanded, &none, &e), &e, ERR_USAGE, "all targets are on one site");
 }
 
+static void
+limits_are_rates_and_minutes_of_the_day(void **state)
+{
+    AUTOFREE char *text = with(small, "url: file:///a\n",
+                               "url: file:///a\n"
+                               "    limits:\n"
+                               "      - { upload: 5MiB, download: 20MiB, from: \"08:00\","
+                               " to: \"18:30\" }\n"
+                               "      - { from: 22:00, to: 00:05 }\n"
+                               "      - { upload: 1KiB }\n");
+    CLEANUP(conf_free_p) struct conf *c = NULL;
+    struct err e = { 0 };
+
+    (void)state;
+    succeeds(parse(text, &c, &e), &e);
+    const struct conf_limit *l = c->targets[0].limits;
+    assert_int_equal(c->targets[0].limit_count, 3);
+    assert_int_equal(l[0].upload, 5 << 20);
+    assert_int_equal(l[0].download, 20 << 20);
+    assert_int_equal(l[0].from_min, 480);
+    assert_int_equal(l[0].to_min, 1110);
+    assert_int_equal(l[1].upload + l[1].download, 0);
+    assert_int_equal(l[1].from_min, 1320);
+    assert_int_equal(l[1].to_min, 5);
+    assert_int_equal(l[2].upload, 1024);
+    assert_int_equal(l[2].download, 0);
+    assert_int_equal(l[2].from_min, l[2].to_min);
+}
+
 struct mistake {
     const char *from, *to, *words;
 };
@@ -212,6 +241,30 @@ static const struct mistake mistakes[] = {
     { "s3://backup", "s3:///x", "the bucket is missing" },
     { "http://127.0.0.1:9000", "127.0.0.1:9000", "must begin with http:// or https://" },
     { "site: office", "site: office, region: x", "region is for s3:// targets only" },
+    { "site: office", "limits: { upload: 1MiB }", "limits must be a list" },
+    { "site: office", "limits: [{ upload: 0 }]",
+      "f.yaml:7:72: upload must be at least 1.0 KiB" },
+    { "site: office", "limits: [{ download: 1023 }]",
+      "f.yaml:7:74: download must be at least 1.0 KiB" },
+    { "site: office", "limits: [{ upload: fast }]", "upload must be a size" },
+    { "site: office", "limits: [{ upload: 2TiB }]", "upload must be at most" },
+    { "site: office", "limits: [{ uplaod: 1MiB }]", "did you mean \"upload\"?" },
+    { "site: office", "limits: [{ upload: 1MiB, from: \"08:00\" }]",
+      "f.yaml:7:78: from and to go together" },
+    { "site: office", "limits: [{ upload: 1MiB, to: \"08:00\" }]",
+      "f.yaml:7:78: from and to go together" },
+    { "site: office", "limits: [{ from: \"25:00\", to: \"08:00\" }]",
+      "f.yaml:7:70: from must be a time of day from 00:00 to 23:59, not \"25:00\"" },
+    { "site: office", "limits: [{ from: \"08:00\", to: \"08:60\" }]", "not \"08:60\"" },
+    { "site: office", "limits: [{ from: \"8:00\", to: \"09:00\" }]", "not \"8:00\"" },
+    { "site: office", "limits: [{ from: 8, to: 9 }]", "not \"8\"" },
+    { "site: office", "limits: [{ from: \"08:00\", to: \"24:00\" }]", "not \"24:00\"" },
+    { "site: office", "limits: [{ from: \"08-00\", to: \"09:00\" }]", "not \"08-00\"" },
+    { "site: office", "limits: [{ upload: 1MiB, from: 08:00, to: 08:00 }]",
+      "from and to are the same time" },
+    { "site: office", "limits: [{}]", "this entry limits nothing" },
+    { "site: office", "limits: [{ upload: 1MiB }, { upload: 2MiB }]",
+      "f.yaml:7:62: this entry has no hours" },
     { "as: notes.txt", "as: a/b", "without /" },
     { "paths: [/srv/shop/uploads]", "paths: /srv", "paths must be a list, as in [/srv]" },
     { "paths: [/srv/shop/uploads]", "paths: []", "paths must not be empty" },
@@ -307,6 +360,7 @@ main(void)
         cmocka_unit_test(what_is_left_out_has_its_default),
         cmocka_unit_test(every_key_reaches_its_field),
         cmocka_unit_test(sites_are_demanded_by_default_only_where_they_can_be_had),
+        cmocka_unit_test(limits_are_rates_and_minutes_of_the_day),
         cmocka_unit_test(each_mistake_gets_one_clear_sentence_with_its_place),
         cmocka_unit_test(no_target_and_no_file_are_told),
         cmocka_unit_test(without_a_name_the_file_is_found_by_its_place),

@@ -499,6 +499,60 @@ a_file_that_ends_too_early_is_not_stored(void **state)
     assert_lists("", "", "");
 }
 
+static int
+get_until(const atomic_bool *stop, struct pace *pace, struct buf *out, struct err *e)
+{
+    struct range r = { .key = "pack/ab/abcd", .pace = pace, .stop = stop };
+
+    return storage_get(s, &r, out, e);
+}
+
+static void
+what_is_no_longer_wanted_is_not_got(void **state)
+{
+    AUTOBUF struct buf out = BUF(64);
+    atomic_bool stop = true;
+
+    (void)state;
+    ok(put("pack/ab/abcd", "some bytes", 0));
+    buf_put_str(&out, "x");
+    fails(ERR_CANCELLED, get_until(&stop, NULL, &out, &e));
+    assert_string_equal(buf_cstr(&out), "x");
+    stop = false;
+    ok(get_until(&stop, NULL, &out, &e));
+    assert_string_equal(buf_cstr(&out), "xsome bytes");
+}
+
+static void *
+stop_soon(void *arg)
+{
+    clock_sleep_ms(100);
+    atomic_store((atomic_bool *)arg, true);
+    return NULL;
+}
+
+/* At its pace the get would last 250 seconds. */
+static void
+a_get_on_its_way_ends_when_it_is_no_longer_wanted(void **state)
+{
+    static const struct pace_hours slow = { .rate = 4096 };
+    CLEANUP(pace_free_p) struct pace *pace = pace_new(&slow, 1);
+    AUTOFREE uint8_t *data = mem_zalloc(MIB);
+    AUTOBUF struct buf out = BUF(MIB + 1);
+    atomic_bool stop = false;
+    int64_t began_ms = clock_mono_ms();
+    pthread_t thread;
+
+    (void)state;
+    ok(put_in(s, "pack/ab/abcd", slice_of(data, MIB), 0, &e));
+    buf_put_str(&out, "x");
+    assert_int_equal(pthread_create(&thread, NULL, stop_soon, &stop), 0);
+    fails(ERR_CANCELLED, get_until(&stop, pace, &out, &e));
+    pthread_join(thread, NULL);
+    assert_int_equal(out.len, 1);
+    assert_true(clock_mono_ms() - began_ms < 60000);
+}
+
 struct worker {
     pthread_t thread;
     unsigned number;
@@ -693,6 +747,8 @@ static const struct CMUnitTest contract[] = {
     cmocka_unit_test_setup(a_body_with_another_hash_is_not_stored, empty),
     cmocka_unit_test_setup(sixty_four_mebibytes_come_from_a_file, empty),
     cmocka_unit_test_setup(a_file_that_ends_too_early_is_not_stored, empty),
+    cmocka_unit_test_setup(what_is_no_longer_wanted_is_not_got, empty),
+    cmocka_unit_test_setup(a_get_on_its_way_ends_when_it_is_no_longer_wanted, empty),
     cmocka_unit_test_setup(eight_threads_put_and_get_at_once, empty),
     cmocka_unit_test_setup(of_eight_that_create_at_once_one_wins, empty),
     cmocka_unit_test_setup(a_reader_sees_the_old_or_the_new_object_whole, empty),
@@ -876,6 +932,27 @@ make_fault(void)
     return storage_fault(storage_mem(), &(struct fault_plan){ .at = 0 });
 }
 
+/* So fast that the suite ends, so slow that every body goes in turns. */
+static struct storage *
+make_limit(struct storage *inner)
+{
+    static const struct pace_hours fast = { .rate = (uint64_t)4 << 30 };
+
+    return storage_limit(inner, pace_new(&fast, 1), pace_new(&fast, 1));
+}
+
+static struct storage *
+make_limit_mem(void)
+{
+    return make_limit(storage_mem());
+}
+
+static struct storage *
+make_limit_dir(void)
+{
+    return make_limit(make_dir());
+}
+
 static struct storage *
 make_s3(void)
 {
@@ -888,6 +965,7 @@ static const struct {
 } places[] = {
     { "mem", storage_mem },     { "dir", make_dir },     { "retry(mem)", make_retry },
     { "trace(mem)", make_trace }, { "fault(mem)", make_fault },
+    { "limit(mem)", make_limit_mem }, { "limit(dir)", make_limit_dir },
 };
 
 static int
@@ -924,11 +1002,13 @@ main(void)
 {
     int failed = 0;
 
-    for (size_t i = 0; i < COUNT_OF(places); i++)
+    for (size_t i = 0; i < COUNT_OF(places); i++) {
+        struct err e;
+        folder[0] = 0;
         failed += run_contract(places[i].name, places[i].make(), false);
-    struct err e;
-    if (fs_remove_tree(folder, &e) < 0)
-        print_error("%s\n", err_text(&e));
+        if (folder[0] && fs_remove_tree(folder, &e) < 0)
+            print_error("%s\n", err_text(&e));
+    }
     failed += run_servers(getenv("DRTOOL_TEST_S3"));
     return failed != 0;
 }

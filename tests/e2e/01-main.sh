@@ -340,6 +340,61 @@ vanished() {
     same "$W/van" "$W/van-back$W/van" --omit-dir-times # of the folder it left
 }
 
+progress_told() {
+    new_conf told 2
+    source_files tree "$S"
+    source_command zeros 'head, -c, 9000000, /dev/zero'
+    dr 0 init --yes-saved
+    dr 0 --json backup
+    [ "$(wc -l <"$OUT")" -eq 1 ] || fail "not one line: $(cat "$OUT")"
+    [ "$(json 'd["type"]')" = result ] || fail "$(cat "$OUT")"
+    dr 0 --json --progress backup
+    progress 'p["bytes_done"] == p["bytes_total"] == 9000000' backup tree zeros
+    [ ! -s "$ERR" ] || fail "on standard error: $(cat "$ERR")"
+    rm -rf "$W/back"
+    dr 0 --json --progress restore tree --to "$W/back"
+    progress 'p["bytes_done"] == last["bytes"] > 20000000 and p["files_done"] > 400' restore tree
+    dr 0 --json --progress restore tree --to "$W/back" # all lies there
+    progress 'p["bytes_done"] == p["bytes_total"] == last["bytes"]' restore tree
+    dr 0 --json --progress verify --level 3
+    progress 'p["bytes_done"] == sum(t["bytes_read"] for t in last["targets"])' verify
+    dr 0 --json --progress verify
+    progress 'p["files_done"] == sum(t["packs"] for t in last["targets"])' verify
+    rm -rf "$R/t2/"*
+    dr 0 --json --progress target add t2
+    progress 'p["bytes_done"] == p["bytes_total"] == last["copied_bytes"]' 'target add'
+    dr 0 --json --progress sync
+    progress 'p["bytes_done"] == 0' sync
+    dr 2 --json --progress backup no-such-source # it fails before it begins
+    [ "$(json 'd["type"], d["exit"]')" = "('result', 2)" ] || fail "$(cat "$OUT")"
+    dr 0 --json --progress snapshots
+    [ "$(json 'd["type"]')" = result ] || fail "$(cat "$OUT")"
+    dr 0 --progress backup tree
+    [ ! -s "$OUT" ] || fail "on standard output: $(cat "$OUT")"
+    grep -v '^drtool: backing up tree  ' "$ERR" >"$W/j" && fail "more: $(cat "$W/j")"
+    says '^drtool: backing up tree  [0-9.]+ MiB of [0-9.]+ MiB  100%.* files  [0-9.]+m?s$'
+}
+
+# While the bytes come: a line a second, each there before the run ends.
+progress_live() {
+    new_conf live 1
+    source_command slow 'sh, -c, "for i in 1 2 3 4 5 6; do head -c 2000000 /dev/zero; sleep .5; done"'
+    dr 0 init --yes-saved
+    rm "$OUT" # what init wrote
+    dr_start --json --progress backup
+    until [ -s "$OUT" ]; do
+        live "$pid" || fail "it ended too early"
+        sleep .05
+    done
+    live "$pid" || fail "the line came with the end"
+    head -n 1 "$OUT" >"$W/j"
+    [ "$(json '0 < d["bytes_done"] < 12000000' "$W/j")" = True ] || fail "$(cat "$OUT")"
+    dr_wait
+    [ "$got" -eq 0 ] || fail "backup ended with $got: $(cat "$ERR")"
+    progress 'p["bytes_done"] == 12000000 and 2 <= len(lines) <= p["elapsed_seconds"] + 1' \
+        backup slow
+}
+
 try "init, and no second one" init
 try "a backup reaches three targets and comes back" backup
 try "an unchanged backup reads no file and sends under 64 KiB" unchanged
@@ -358,4 +413,6 @@ try "missing, empty and shrunk sources" missing_and_empty
 try "excludes" excludes
 try "one file system" one_file_system
 try "a file that vanishes" vanished
+try "progress for people and programs" progress_told
+try "progress while it runs" progress_live
 finish

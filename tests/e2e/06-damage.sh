@@ -156,7 +156,7 @@ whole_or_warned() {
     diff=$(rsync -aHAX --checksum --dry-run --itemize-changes --delete "$S/" "$W/back$S/" 2>&1)
     [ -z "$diff" ] && return
     [[ $1 == @(done|snap)/* ]] || fail "status 0, but: $(head -n 5 <<<"$diff")"
-    grep -qE "$(basename "${1%-*}")|rolled back" "$ERR" \
+    grep -qE "$(basename "${1%-*}")|rolled back|a newer snapshot of tree" "$ERR" \
         || fail "an older snapshot was restored without a word: $(head -c 300 "$ERR")"
 }
 

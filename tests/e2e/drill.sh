@@ -386,6 +386,8 @@ tells() {
     drill 0 --json
     [ "$(json 'd["schema"], d["exit"], d["run"]["result"], d["checks"][0]["result"]')" \
         = "('drtool.drill/1', 0, 'passed', 'passed')" ] || fail "the object is another"
+    drill 0 --json --progress
+    progress 'p["bytes_done"] == p["bytes_total"] > 0' drill tree
     drill 0 -q
     [ ! -s "$OUT" ] && [ ! -s "$ERR" ] || fail "-q is not quiet: $(cat "$OUT" "$ERR")"
     runbook hash "$(spoilt "rm .$S/nothing")" "$CHECKS"

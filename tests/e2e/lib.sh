@@ -151,6 +151,27 @@ d = json.load(open(sys.argv[2]))
 print(eval(sys.argv[1]))' "$1" "${2:-$OUT}" || fail "$1: not in $(head -c 300 "${2:-$OUT}")"
 }
 
+# progress COUNT WHAT [SOURCE...]: $OUT has objects of progress, one a line, of
+# WHAT and of all these sources (or of none), and as the last line the result.
+# COUNT is an expression over the last object `p` that holds.
+progress() {
+    /usr/bin/python3 - "$OUT" "$@" <<'PY' || fail "no such progress: $(head -c 600 "$OUT")"
+import json, sys
+path, count, what, *sources = sys.argv[1:]
+*lines, last = [json.loads(line) for line in open(path)]
+assert last["type"] == "result" and last["schema"].startswith("drtool."), last
+numbers = {"bytes_done", "bytes_per_second", "files_done", "elapsed_seconds"}
+unknown = {"bytes_total", "eta_seconds"}
+for p in lines:
+    assert p["type"] == "progress" and p["what"] == what, p
+    assert numbers <= set(p) <= numbers | unknown | {"type", "what", "source"}, p
+    assert all(type(p[k]) is int and p[k] >= 0 for k in (numbers | unknown) & set(p)), p
+assert [s for i, s in enumerate(p.get("source") for p in lines)
+        if i == 0 or s != lines[i - 1].get("source")] == (sources or [None]), lines
+assert eval(count), p
+PY
+}
+
 # Everything of the repository NAME lies in $R; its configuration is $CONF.
 use() {
     R=$W/repo/$1

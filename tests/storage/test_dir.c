@@ -251,7 +251,7 @@ a_target_is_opened_by_its_url_and_made_only_when_asked(void **state)
     (void)state;
     assert_int_equal(storage_create(&t, &e), 0);
     assert_int_equal(storage_create(&t, &e), 0);
-    assert_int_equal(storage_open(&t, &s, &e), 0);
+    assert_int_equal(storage_open(&t, NULL, &s, &e), 0);
     assert_int_equal(put(s, "a", 0, &e), 0);
     assert_int_equal(access(path, F_OK), 0);
 }
@@ -269,7 +269,7 @@ a_url_that_is_no_target_is_told(void **state)
         struct conf_target t = { .name = name, .url = url };
         struct storage *s = NULL;
         struct err e = { 0 };
-        assert_int_equal(storage_open(&t, &s, &e), -1);
+        assert_int_equal(storage_open(&t, NULL, &s, &e), -1);
         assert_int_equal(e.kind, ERR_USAGE);
         assert_non_null(strstr(err_text(&e), "target nas"));
     }

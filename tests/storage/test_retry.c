@@ -20,7 +20,9 @@ note_sleep(int64_t ms)
     slept[sleeps++ % 256] = ms;
 }
 
-static const struct retry_options patient = { 5, 200, 1000, note_sleep };
+static const struct retry_options patient = { .tries = 5, .first_wait_ms = 200,
+                                             .max_wait_ms = 1000,
+                                             .sleep_ms = note_sleep };
 
 /* retry(fault(mem)): *fault breaks the calls of the plan. */
 static struct storage *
@@ -190,12 +192,106 @@ the_budget_of_a_dead_target_runs_out(void **state)
     assert_int_equal(put(s, "a", "x", 0, &e), 0);
 }
 
+struct told {
+    unsigned count, sleeps; /* the sleeps before the latest */
+    enum err_kind kind;
+};
+
+static void
+note_try(void *arg, const struct err *e)
+{
+    struct told *t = arg;
+
+    t->count++;
+    t->sleeps = sleeps;
+    t->kind = e->kind;
+}
+
+static void
+each_failed_try_is_told_before_the_wait(void **state)
+{
+    struct fault_plan plan = { FAULT_REFUSE, 0, 1, 2, NULL };
+    struct fault_plan denied = { FAULT_DENY, 0, 1, 1, NULL };
+    struct told t = { 0 };
+    struct retry_options o = patient;
+    struct storage *fault = storage_fault(storage_mem(), &plan);
+    struct err e = { 0 };
+
+    (void)state;
+    o.tried = note_try;
+    o.arg = &t;
+    sleeps = 0;
+    CLEANUP(storage_close_p) struct storage *s = storage_retry(fault, &o);
+    assert_int_equal(put(s, "a", "x", 0, &e), 0);
+    assert_int_equal(t.count, 2);
+    assert_int_equal(t.sleeps, 1);
+    assert_int_equal(t.kind, ERR_UNAVAIL);
+    storage_fault_plan(fault, &denied);
+    assert_int_equal(put(s, "a", "x", 0, &e), -1);
+    assert_int_equal(t.count, 3);
+    assert_int_equal(t.kind, ERR_DENIED);
+    assert_int_equal(put(s, "a", "x", 0, &e), 0);
+    assert_int_equal(t.count, 3);
+}
+
+static int
+stop_at_once(void *arg, const struct object_info *o, struct err *e)
+{
+    (void)arg;
+    return err_set(e, ERR_UNAVAIL, 0, "seen %s", o->key);
+}
+
+/* What the caller of a listing says to end it is nothing about the target. */
+static void
+a_listing_that_was_ended_is_no_failed_try(void **state)
+{
+    struct told t = { 0 };
+    struct retry_options o = patient;
+    struct err e = { 0 };
+
+    (void)state;
+    o.tried = note_try;
+    o.arg = &t;
+    CLEANUP(storage_close_p) struct storage *s = storage_retry(storage_mem(), &o);
+    assert_int_equal(put(s, "a", "x", 0, &e), 0);
+    assert_int_equal(storage_list(s, "", stop_at_once, NULL, &e), -1);
+    assert_int_equal(t.count, 0);
+}
+
+static void
+stop_it(void *arg, const struct err *e)
+{
+    (void)e;
+    atomic_store((atomic_bool *)arg, true);
+}
+
+/* The long wait is cut short by the one who wants the bytes no more. */
+static void
+a_stop_ends_the_waiting(void **state)
+{
+    struct fault_plan plan = { FAULT_REFUSE, 0, 1, UINT_MAX, NULL };
+    atomic_bool stop = false;
+    struct retry_options slow = { .tries = 5, .first_wait_ms = 20000,
+                                  .max_wait_ms = 20000, .tried = stop_it, .arg = &stop };
+    struct storage *fault = storage_fault(storage_mem(), &plan);
+    CLEANUP(storage_close_p) struct storage *s = storage_retry(fault, &slow);
+    struct range r = { .key = "a", .stop = &stop };
+    AUTOBUF struct buf out = BUF(64);
+    struct err e = { 0 };
+
+    (void)state;
+    assert_int_equal(storage_get(s, &r, &out, &e), -1);
+    assert_int_equal(e.kind, ERR_CANCELLED);
+    assert_int_equal(storage_fault_calls(fault), 1);
+}
+
 /* The last test: a cancelled process stays so. */
 static void
 a_signal_ends_the_waiting(void **state)
 {
     struct fault_plan plan = { FAULT_REFUSE, 0, 1, UINT_MAX, NULL };
-    struct retry_options slow = { 5, 20000, 20000, NULL };
+    struct retry_options slow = { .tries = 5, .first_wait_ms = 20000,
+                                  .max_wait_ms = 20000 };
     struct storage *fault = storage_fault(storage_mem(), &plan);
     CLEANUP(storage_close_p) struct storage *s = storage_retry(fault, &slow);
     struct err e = { 0 };
@@ -220,6 +316,9 @@ main(void)
         cmocka_unit_test(a_creation_that_lost_the_race_is_told_even_after_a_retry),
         cmocka_unit_test(a_listing_that_broke_tells_no_key_twice),
         cmocka_unit_test(the_budget_of_a_dead_target_runs_out),
+        cmocka_unit_test(each_failed_try_is_told_before_the_wait),
+        cmocka_unit_test(a_listing_that_was_ended_is_no_failed_try),
+        cmocka_unit_test(a_stop_ends_the_waiting),
         cmocka_unit_test(a_signal_ends_the_waiting),
     };
 

@@ -70,7 +70,7 @@ request(void)
     struct body b = body_of(SLICE("x"));
     struct err e = { 0 };
 
-    if (storage_open(&target, &s, &e) < 0 || storage_put(s, "a", &b, 0, &e) < 0)
+    if (storage_open(&target, NULL, &s, &e) < 0 || storage_put(s, "a", &b, 0, &e) < 0)
         fail_msg("%s", err_text(&e));
     return server_head(server, server_requests(server) - 1);
 }
@@ -81,7 +81,7 @@ assert_denied(const char *words)
     struct storage *s = NULL;
     struct err e = { 0 };
 
-    assert_int_equal(storage_open(&target, &s, &e), -1);
+    assert_int_equal(storage_open(&target, NULL, &s, &e), -1);
     assert_int_equal(e.kind, ERR_DENIED);
     assert_non_null(strstr(err_text(&e), words));
 }

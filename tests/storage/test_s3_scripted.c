@@ -180,7 +180,8 @@ a_throttling_server_is_given_the_time_it_asks_for(void **state)
 {
     SCENE({ 503, "Retry-After: 7\r\n", ERROR("SlowDown"), 0, 0 },
           { 200, NULL, NULL, 0, 0 });
-    struct retry_options o = { 5, 200, 20000, note_sleep };
+    struct retry_options o = { .tries = 5, .first_wait_ms = 200, .max_wait_ms = 20000,
+                               .sleep_ms = note_sleep };
     struct err e = { 0 };
 
     (void)state;
@@ -275,7 +276,8 @@ static void
 bytes_behind_an_answer_do_not_reach_the_next(void **state)
 {
     SCENE({ 200, NULL, "first", SERVER_OVERLONG, 0 }, { 200, NULL, "second", 0, 0 });
-    struct retry_options o = { 2, 1, 1, note_sleep };
+    struct retry_options o = { .tries = 2, .first_wait_ms = 1, .max_wait_ms = 1,
+                               .sleep_ms = note_sleep };
     AUTOBUF struct buf out = BUF(100);
     struct err e = { 0 };
 
@@ -539,7 +541,8 @@ a_listing_goes_on_where_it_broke(void **state)
     SCENE({ 200, NULL, LIST("<IsTruncated>true</IsTruncated><NextContinuationToken>t"
                             "</NextContinuationToken>" KEY("a") KEY("b")), 0, 0 },
           { 500, NULL, NULL, 0, 0 }, { 200, NULL, LIST(KEY("c")), 0, 0 });
-    struct retry_options o = { 3, 1, 1, note_sleep };
+    struct retry_options o = { .tries = 3, .first_wait_ms = 1, .max_wait_ms = 1,
+                               .sleep_ms = note_sleep };
     AUTOBUF struct buf out = BUF(1000);
     struct err e = { 0 };
 

@@ -85,13 +85,24 @@ lab_open(struct lab *l)
               &l->e);
 }
 
+static void
+on_backup_tick(void *arg, const struct backup_progress *p)
+{
+    ((struct lab *)arg)->told = atomic_load(&p->bytes) + atomic_load(&p->in_hand);
+}
+
 int
 back_up_open(struct lab *l, unsigned threads)
 {
-    struct backup_options o = { .source = &l->source, .threads = threads };
+    struct backup_options o = {
+        .source = &l->source, .threads = threads, .tick = on_backup_tick, .arg = l
+    };
 
     l->e = (struct err){ 0 };
-    return engine_backup(l->site.repo, &o, &l->result, &l->e);
+    int rc = engine_backup(l->site.repo, &o, &l->result, &l->e);
+    if (rc == 0)
+        assert_int_equal(l->told, l->result.bytes);
+    return rc;
 }
 
 /* A whole run, as the command makes it. */
@@ -119,10 +130,18 @@ no_faults(struct lab *l)
     memset(l->plans, 0, sizeof l->plans);
 }
 
+static void
+on_sync_tick(void *arg, const struct sync_progress *p)
+{
+    assert_true(p->bytes <= p->bytes_total);
+    *(struct sync_progress *)arg = *p;
+}
+
 void
 sync_well(struct lab *l)
 {
-    struct sync_options o = { .from = NULL };
+    struct sync_progress told = { .bytes_total = 1 };
+    struct sync_options o = { .tick = on_sync_tick, .arg = &told };
     struct sync_result res;
 
     lab_open(l);
@@ -131,6 +150,10 @@ sync_well(struct lab *l)
         if (!res.targets[i].committed)
             fail_msg("%s: %s", res.targets[i].name, err_text(&res.targets[i].why));
     site_close(&l->site);
+    assert_int_equal(told.bytes, told.bytes_total);
+    for (size_t i = 0; i < TARGETS; i++)
+        told.objects -= res.targets[i].sent_objects;
+    assert_int_equal(told.objects, 0);
 }
 
 void
@@ -141,11 +164,21 @@ lab_on_damage(void *arg, const struct verify_damage *d)
                   (int)d->path.len, d->path.ptr ? (const char *)d->path.ptr : "", d->why);
 }
 
+static void
+on_verify_tick(void *arg, const struct verify_progress *p)
+{
+    ((struct lab *)arg)->told = atomic_load(&p->bytes);
+}
+
 /* Every target, read whole, holds every snapshot whole. */
 void
 verify_well(struct lab *l, unsigned snapshots)
 {
-    struct verify_options o = { .level = 3, .threads = 2, .damage = lab_on_damage };
+    struct verify_options o = { .level = 3,
+                                .threads = 2,
+                                .damage = lab_on_damage,
+                                .tick = on_verify_tick,
+                                .arg = l };
     struct verify_result res;
 
     lab_open(l);
@@ -155,8 +188,11 @@ verify_well(struct lab *l, unsigned snapshots)
     assert_int_equal(res.damaged_files, 0);
     assert_int_equal(res.unhealed, 0);
     assert_int_equal(res.unasked, 0);
-    for (size_t i = 0; i < TARGETS; i++)
+    for (size_t i = 0; i < TARGETS; i++) {
         assert_int_equal(res.targets[i].snapshots, snapshots);
+        l->told -= res.targets[i].bytes_read;
+    }
+    assert_int_equal(l->told, 0);
 }
 
 struct repo *
@@ -180,6 +216,12 @@ on_restore_issue(void *arg, enum restore_issue kind, struct slice path, const ch
                   (const char *)path.ptr, why);
 }
 
+static void
+on_restore_tick(void *arg, const struct restore_progress *p)
+{
+    ((struct lab *)arg)->told = atomic_load(&p->bytes);
+}
+
 /* The newest snapshot, restored, is the source. With `fresh` by a machine
  * that has nothing but the key. */
 void
@@ -198,10 +240,13 @@ restore_well(struct lab *l, bool fresh)
                                  .to = to,
                                  .threads = 2,
                                  .owner = OWNER_SKIP,
-                                 .issue = on_restore_issue };
+                                 .issue = on_restore_issue,
+                                 .tick = on_restore_tick,
+                                 .arg = l };
     assert_ok(engine_restore(r, &o, &res, &l->e), &l->e);
     assert_int_equal(res.damaged, 0);
     assert_int_equal(res.blocked, 0);
+    assert_int_equal(l->told, res.bytes);
     if (l->source.kind == SOURCE_COMMAND)
         return;
     AUTOFREE char *diff = mem_printf("diff -r --no-dereference %s %s%s >&2", l->src, to,

@@ -25,6 +25,7 @@ struct lab {
     unsigned condemnations; /* marks that the hook still puts */
     const char *condemn_at; /* behind the put of a key that begins so */
     struct backup_result result;
+    uint64_t told; /* bytes done, as the last tick told */
     struct err e;
 };
 

@@ -18,6 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define PIECE ((size_t)1 << 20) /* bytes read at a time */
+
 static const struct storage_ops dir_ops;
 
 struct dir *
@@ -96,7 +98,10 @@ read_range(const struct dir *d, int fd, const struct range *r, struct buf *out,
                        (unsigned long long)size);
     uint8_t *to = buf_room(out, (size_t)len);
     for (uint64_t done = 0; done < len;) {
-        ssize_t n = pread(fd, to + done, (size_t)(len - done), (off_t)(r->offset + done));
+        size_t piece = len - done < PIECE ? (size_t)(len - done) : PIECE;
+        if (range_check(r, e) < 0 || pace_take(r->pace, piece, r->stop, &piece, e) < 0)
+            return -1;
+        ssize_t n = pread(fd, to + done, piece, (off_t)(r->offset + done));
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)

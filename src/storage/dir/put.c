@@ -121,11 +121,14 @@ copy(const struct body *body, int to, struct err *e)
 
     for (uint64_t at = 0; at < body->size; at += n) {
         n = body->size - at < PIECE ? (size_t)(body->size - at) : PIECE;
-        if (cancel_check(e) < 0 || (room && fs_pread_all(body->fd, room, n, at, e) < 0))
+        if (cancel_check(e) < 0 || pace_take(body->pace, n, NULL, &n, e) < 0
+            || (room && fs_pread_all(body->fd, room, n, at, e) < 0))
             return -1;
         struct slice piece = room ? slice_of(room, n) : slice_sub(body->data, at, n);
         if (fs_write_all(to, piece, e) < 0)
             return -1;
+        if (body->pace && (at + n) / PIECE > at / PIECE) /* else fsync() moves it all */
+            sync_file_range(to, 0, 0, SYNC_FILE_RANGE_WRITE);
         sha256_feed(h, piece);
     }
     sha256_end(h, found);

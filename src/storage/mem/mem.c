@@ -96,6 +96,18 @@ release(struct object *o)
     mem_free(o->data);
 }
 
+/* Waits as long as moving `size` bytes would take. */
+static int
+keep_pace(struct pace *p, uint64_t size, const atomic_bool *stop, struct err *e)
+{
+    size_t n;
+
+    for (uint64_t done = 0; p && done < size; done += n)
+        if (pace_take(p, size - done, stop, &n, e) < 0)
+            return -1;
+    return 0;
+}
+
 static int
 mem_put(struct storage *s, const char *key, const struct body *body, unsigned flags,
         struct err *e)
@@ -103,6 +115,8 @@ mem_put(struct storage *s, const char *key, const struct body *body, unsigned fl
     struct mem *m = mem_of(s);
     CLEANUP(release) struct object o = { .size = body->size, .mtime_s = clock_now().s };
 
+    if (keep_pace(body->pace, body->size, NULL, e) < 0)
+        return -1;
     o.data = mem_alloc(body->size + 1);
     if (body->fd < 0 && body->size > 0)
         memcpy(o.data, body->data.ptr, body->size);
@@ -138,10 +152,15 @@ static int
 mem_get(struct storage *s, const struct range *r, struct buf *out, struct err *e)
 {
     struct mem *m = mem_of(s);
+    size_t before = out->len;
 
     pthread_mutex_lock(&m->lock);
     int rc = get_locked(m, r, out, e);
     pthread_mutex_unlock(&m->lock);
+    if (rc == 0 && keep_pace(r->pace, out->len - before, r->stop, e) < 0) {
+        out->len = before;
+        return -1;
+    }
     return rc;
 }
 

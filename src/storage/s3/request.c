@@ -273,11 +273,13 @@ s3_send(struct s3 *s, const struct s3_call *c, struct http_answer *a, struct err
     AUTOFREE char *url = mem_printf("%s%s%s%s", s->origin, buf_cstr(&path),
                                     query.len ? "?" : "", buf_cstr(&query));
     struct http_request r = { .method = c->method, .url = url, .fd = -1, .out = c->out,
-                              .expected = c->expected };
+                              .expected = c->expected, .take_pace = c->pace,
+                              .stop = c->stop };
     if (c->body) {
         r.data = c->body->data;
         r.fd = c->body->fd;
         r.size = c->body->size;
+        r.feed_pace = c->body->pace;
     }
     sign(s, c, buf_cstr(&path), buf_cstr(&query), &r, payload, when, &auth);
     int rc = http_send(s->http, &r, a, e);

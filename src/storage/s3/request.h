@@ -36,6 +36,8 @@ struct s3_call {
     const struct body *body; /* NULL: none */
     struct buf *out;         /* body of a good answer; NULL: dropped */
     uint64_t expected;       /* about so many bytes will be answered */
+    struct pace *pace;       /* of the answer; a body brings its own */
+    const atomic_bool *stop; /* as in struct range */
 };
 
 /* Returns 0 for a 2xx. Else `e` has one sentence; `out` is as it was, and

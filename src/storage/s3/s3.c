@@ -206,7 +206,8 @@ get(struct s3 *s, const struct range *r, struct buf *out, struct err *e)
     struct s3_call c = { .method = "GET", .key = r->key, .query = &version,
                          .query_count = r->version && r->version[0], .fields = &range,
                          .field_count = part, .out = out,
-                         .expected = r->len ? r->len : STORAGE_OBJECT_MAX };
+                         .expected = r->len ? r->len : STORAGE_OBJECT_MAX,
+                         .pace = r->pace, .stop = r->stop };
 
     if (r->len > 0)
         snprintf(text, sizeof text, "bytes=%llu-%llu", (unsigned long long)r->offset,

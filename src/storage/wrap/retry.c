@@ -38,18 +38,20 @@ retry_of(struct storage *s)
     return (struct retry *)s;
 }
 
-/* Waits in small steps, so that a signal is answered soon. */
+/* Waits in small steps, so that a signal or a stop is answered soon. */
 static void
-wait_ms(const struct retry *r, int64_t ms)
+wait_ms(const struct retry *r, int64_t ms, const atomic_bool *stop)
 {
     if (r->options.sleep_ms) {
         r->options.sleep_ms(ms);
         return;
     }
     int64_t until = clock_mono_ms() + ms;
-    for (int64_t left = ms; left > 0 && !cancel_requested();
-         left = until - clock_mono_ms())
+    for (int64_t left = ms; left > 0; left = until - clock_mono_ms()) {
+        if (cancel_requested() || (stop && atomic_load(stop)))
+            return;
         clock_sleep_ms(left < 100 ? left : 100);
+    }
 }
 
 static int64_t
@@ -69,15 +71,19 @@ pause_ms(const struct retry *r, unsigned tried, const struct err *e)
 }
 
 /* After try number `tried` ended with `rc`: waits and is true when the call
- * should be made once more. */
+ * should be made once more. A `stop` (NULL: none) ends the wait; what is then
+ * called again says that it is not wanted. */
 static bool
-again(struct retry *r, const char *what, unsigned tried, int rc, const struct err *e)
+again(struct retry *r, const char *what, unsigned tried, const atomic_bool *stop, int rc,
+      const struct err *e)
 {
     if (rc == 0) {
         if (atomic_load(&r->budget) < BUDGET_MAX)
             atomic_fetch_add(&r->budget, 2);
         return false;
     }
+    if (r->options.tried)
+        r->options.tried(r->options.arg, e);
     if (!err_retryable(e->kind) || tried >= r->options.tries || cancel_requested())
         return false;
     /* A server that is frozen has had its patience: one more try, and none for
@@ -90,7 +96,7 @@ again(struct retry *r, const char *what, unsigned tried, int rc, const struct er
     int64_t ms = pause_ms(r, tried, e);
     log_info("%s at %s failed (%s); trying again in %s", what, r->base.url, err_text(e),
              text_of_duration(ms));
-    wait_ms(r, ms);
+    wait_ms(r, ms, stop);
     return !cancel_requested();
 }
 
@@ -121,7 +127,7 @@ retry_put(struct storage *s, const char *key, const struct body *body, unsigned 
         rc = storage_put(r->inner, key, body, flags, e);
         if (rc < 0 && e->kind == ERR_EXISTS && tried > 0 && is_ours(r, key, body))
             rc = 0;
-    } while (again(r, key, ++tried, rc, e));
+    } while (again(r, key, ++tried, NULL, rc, e));
     return rc;
 }
 
@@ -134,7 +140,7 @@ retry_get(struct storage *s, const struct range *range, struct buf *out, struct 
 
     do {
         rc = storage_get(r->inner, range, out, e);
-    } while (again(r, range->key, ++tried, rc, e));
+    } while (again(r, range->key, ++tried, range->stop, rc, e));
     return rc;
 }
 
@@ -147,7 +153,7 @@ retry_head(struct storage *s, const char *key, struct object_info *out, struct e
 
     do {
         rc = storage_head(r->inner, key, out, e);
-    } while (again(r, key, ++tried, rc, e));
+    } while (again(r, key, ++tried, NULL, rc, e));
     return rc;
 }
 
@@ -188,7 +194,7 @@ retry_list(struct storage *s, const char *prefix, const char *after, storage_lis
         rc = storage_list_after(r->inner, prefix, l.last, pass_on, &l, e);
         if (l.moved)
             tried = 0; /* a long listing is many requests, each with its own tries */
-    } while (!(rc < 0 && l.stopped) && again(r, prefix, ++tried, rc, e));
+    } while (!(rc < 0 && l.stopped) && again(r, prefix, ++tried, NULL, rc, e));
     return rc;
 }
 
@@ -201,7 +207,7 @@ retry_remove(struct storage *s, const char *const *keys, size_t count, struct er
 
     do {
         rc = storage_remove(r->inner, keys, count, e);
-    } while (again(r, keys[0], ++tried, rc, e));
+    } while (again(r, keys[0], ++tried, NULL, rc, e));
     return rc;
 }
 
@@ -214,7 +220,7 @@ retry_now(struct storage *s, int64_t *out_s, struct err *e)
 
     do {
         rc = storage_now(r->inner, out_s, e);
-    } while (again(r, "the clock", ++tried, rc, e));
+    } while (again(r, "the clock", ++tried, NULL, rc, e));
     return rc;
 }
 
