@@ -2,10 +2,14 @@
  * sync: brings every target to what the best of them holds.
  *
  * First the queue of this host is delivered and its snapshots committed. Then,
- * by listing alone, whole targets are mirrored: a snapshot that is complete on
- * one target and neither complete nor forgotten on another gets there with all
- * it needs. Nothing is opened, so a key of role writer is enough. Many at once
- * do no harm, and a run that is cut goes on where it stopped.
+ * by listing, whole targets are mirrored: a snapshot that is complete on one
+ * target and neither complete nor forgotten on another gets there with all it
+ * needs. A key that opens metadata tells what that is; for any other it is all
+ * that the first target lists and its index names, so that a key of role writer
+ * is enough. What the first has lost and nobody has keeps a snapshot from being
+ * complete on the other. Many at once do no harm, and a run that is cut goes on
+ * where it stopped. Memory: a page of two listings, and the pack names of a
+ * snapshot.
  */
 #ifndef ENGINE_SYNC_H
 #define ENGINE_SYNC_H

@@ -124,6 +124,12 @@ MUST_USE int fleet_put_file(struct fleet *f, const char *key, enum queue_rank ra
                             struct err *e);
 MUST_USE int fleet_put(struct fleet *f, const char *key, enum queue_rank rank,
                        struct slice data, struct err *e);
+/* The same with changes of the state that belong to it: `also` is called in the
+ * transaction that queues the object, so that neither is there without the other. */
+typedef int fleet_also_fn(void *arg, struct err *e);
+MUST_USE int fleet_put_with(struct fleet *f, const char *key, enum queue_rank rank,
+                            struct slice data, fleet_also_fn *also, void *arg,
+                            struct err *e);
 /* Queues an object that some target holds for one that lacks it. */
 MUST_USE int fleet_copy(struct fleet *f, const char *key, enum queue_rank rank,
                         uint64_t size, const uint8_t sha256[32], struct target *to,
@@ -131,6 +137,9 @@ MUST_USE int fleet_copy(struct fleet *f, const char *key, enum queue_rank rank,
 
 /* Is the object in the spool, or on a target that answers? */
 bool fleet_holds(struct fleet *f, const char *key);
+
+/* Does the object wait for any target? True when that cannot be told. */
+bool fleet_queued(struct fleet *f, const char *key);
 
 /* Everything put so far; fleet_wait() tells when a target has it all. */
 int64_t fleet_position(struct fleet *f);

@@ -86,7 +86,7 @@ MUST_USE int repo_slot_remove(struct repo *r, const char *key, struct err *e);
  * loading work. */
 MUST_USE int repo_load_index(struct repo *r, struct err *e);
 /* Does a pack count for deduplication: listed by a target, named by no prune
- * record? An index_usable_fn; arg is the repo. */
+ * record, and not lost? An index_usable_fn; arg is the repo. */
 bool repo_usable(void *arg, uint32_t pack);
 /* Is it listed by (and not condemned on) this target? */
 bool repo_listed(struct repo *r, size_t target, uint32_t pack);
@@ -97,6 +97,10 @@ MUST_USE int repo_start(struct repo *r, struct err *e);
 bool repo_refused(void *arg, const struct target *t, const char *key);
 /* Lists gc/ of one target anew, for the commit; the packs named there. */
 MUST_USE int repo_load_gc(struct repo *r, struct target *t, size_t index, struct err *e);
+
+/* Remembers that no target has a pack, though all of them were asked. From the
+ * next run on what it held is stored anew, until the pack is back. */
+MUST_USE int repo_note_lost(struct repo *r, const uint8_t name[32], struct err *e);
 
 /* Loads a metadata chunk; a node_load_fn with the repo as arg. */
 int repo_load_node(void *arg, enum chunk_kind kind, const struct chunk_id *id,
@@ -164,18 +168,29 @@ MUST_USE int repo_find_snapshot(const struct snapshot_list *l, const char *text,
                                 struct snapshot_row **out, struct err *e);
 
 /* Makes a snapshot's object: fills host, sequence, chain and id of `s`, queues
- * it for every target, and remembers `packs` (32-byte names) for the commit. */
+ * it for every target, and remembers `packs` (32-byte names) for the commit. The
+ * one it is a successor of (`replaced`; NULL: none) waits for no commit from then
+ * on, but to be voided on every target. All of it, or nothing on failure. */
 MUST_USE int repo_store_snapshot(struct repo *r, const struct session *session,
-                                 struct snapshot *s, struct slice packs,
-                                 char key[CHAIN_KEY_LEN + 1], struct err *e);
+                                 struct snapshot *s, const char *replaced,
+                                 struct slice packs, char key[CHAIN_KEY_LEN + 1],
+                                 struct err *e);
 
 /* Commits a snapshot whose object target `t` has: checks gc/, presence of its
  * packs, puts done/, and looks once more. 1 committed; 0 a pack is gone there
  * (its name is appended to `missing`, 32 bytes each; with none appended the
- * snapshot was too old to be completed and is dropped); -1. */
+ * snapshot can never be completed there and nothing waits for it any more: it is
+ * too old, voided, or not there and not on its way); -1. */
 MUST_USE int repo_commit(struct repo *r, struct target *t, size_t index,
                          const char *snapshot_key, struct slice packs,
                          struct buf *missing, struct err *e);
+/* Asks the target anew whether it has the snapshot, complete and not gone. 1 and
+ * its object, 0, -1. */
+MUST_USE int repo_is_done(struct repo *r, struct target *t, const char *snapshot_key,
+                          struct object_info *snap, struct err *e);
+/* Has the snapshot lain there for so long that it cannot be completed any more?
+ * 1, 0, -1 (NOT_FOUND: it is not there). */
+MUST_USE int repo_too_old(struct target *t, const char *snapshot_key, struct err *e);
 /* Puts gone/ (void) for a snapshot on a target. */
 MUST_USE int repo_void(struct repo *r, struct target *t, const char *snapshot_key,
                        struct err *e);

@@ -2,8 +2,8 @@
  * state: what this host remembers of a repository, in SQLite.
  *
  * state.db (WAL, synchronous=FULL) holds the queue of objects that are not
- * everywhere yet, pending packs, known index segments, target states,
- * high-water marks and runs. cache.db holds copies of checked objects and
+ * everywhere yet, pending packs, known index segments, lost packs, target
+ * states, high-water marks and runs. cache.db holds copies of checked objects and
  * nodes and may be deleted at any time. Both are a memory, never the truth:
  * losing them costs listings and transfers, no data that a target has.
  *
@@ -102,9 +102,32 @@ MUST_USE int state_commit_add(struct state *s, const char *snapshot, const char 
                               struct slice packs, struct err *e);
 MUST_USE int state_commit_done(struct state *s, const char *snapshot, const char *target,
                                struct err *e);
+/* The pack names of one. 1, 0, -1. */
+MUST_USE int state_commit_get(struct state *s, const char *snapshot, const char *target,
+                              struct buf *packs, struct err *e);
+/* The first of a target behind the row `*id` (0: of all), appended to `snapshot`
+ * and `packs`; its row is *id then. 1, 0 there are no more, -1. */
+MUST_USE int state_commit_next(struct state *s, const char *target, int64_t *id,
+                               struct buf *snapshot, struct buf *packs, struct err *e);
 /* fn gets the snapshot's key as name and its pack names as value. */
 MUST_USE int state_commit_list(struct state *s, const char *target, state_blob_fn *fn,
                                void *arg, struct err *e);
+
+/* Snapshots that a successor has replaced and a target has yet to be told so. */
+MUST_USE int state_void_add(struct state *s, const char *snapshot, const char *target,
+                            struct err *e);
+MUST_USE int state_void_done(struct state *s, const char *snapshot, const char *target,
+                             struct err *e);
+MUST_USE int state_void_first(struct state *s, const char *target, struct buf *snapshot,
+                              struct err *e); /* 1, 0, -1 */
+
+/* Packs that no target had when all were asked, those noted longest ago first.
+ * To note one again puts it at the end. */
+MUST_USE int state_lost_put(struct state *s, struct slice pack, struct err *e);
+MUST_USE int state_lost_drop(struct state *s, struct slice pack, struct err *e);
+/* fn gets the pack as name; the value is empty. */
+MUST_USE int state_lost_list(struct state *s, state_blob_fn *fn, void *arg,
+                             struct err *e);
 
 /* The highest sequence number seen of a host at a target, and that snapshot. */
 MUST_USE int state_mark_get(struct state *s, const char *target, const char *host,

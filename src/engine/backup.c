@@ -230,9 +230,12 @@ store_entry(struct run *run, struct entry *en, struct err *e)
 static int
 keep_entry(struct run *run, const struct entry *en, struct err *e)
 {
+    struct held *h = held_new(&run->parent_entry);
+
     (void)en;
+    h->kept = true;
     atomic_fetch_add(&run->progress.kept, 1);
-    if (pipeline_entry(run->pipeline, held_new(&run->parent_entry)) < 0)
+    if (pipeline_entry(run->pipeline, h) < 0)
         return err_set(e, ERR_CANCELLED, 0, "stopped");
     return reader_pass(&run->reader, e);
 }
@@ -338,7 +341,7 @@ make_snapshot(void *arg, const char *old, struct slice packs, char key[CHAIN_KEY
     fill_snapshot(x->run, &s, x->root);
     if (old && chain_name(&name, old))
         memcpy(s.replaces, name.sha256, 32);
-    int rc = repo_store_snapshot(x->run->repo, x->run->session, &s, packs, key, e);
+    int rc = repo_store_snapshot(x->run->repo, x->run->session, &s, old, packs, key, e);
     if (rc == 0) {
         parent_remember(x->run->repo, &s);
         text_hex(x->run->result->id, s.id, 32);
@@ -469,9 +472,8 @@ run_backup(struct run *run, struct err *e)
     int rc = walk(run, e);
     reader_release(&run->reader);
     if (rc < 0) { /* a stage that failed knows more than who noticed */
-        if (e->kind == ERR_CANCELLED
-            && pipeline_finish(run->pipeline, &root, &packs, &stage) < 0
-            && stage.kind != ERR_NONE)
+        pipeline_stop(run->pipeline, &stage);
+        if (e->kind == ERR_CANCELLED && stage.kind != ERR_CANCELLED)
             *e = stage;
         return -1;
     }

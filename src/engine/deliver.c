@@ -10,7 +10,7 @@
 
 #define ROUNDS 3 /* of copying or storing anew what is gone */
 #define POLL_MS 200
-#define PENDING_MAX 10000 /* snapshots that wait for one target */
+#define PACKS_MAX ((size_t)1 << 30) /* bytes of pack names of one snapshot */
 
 /* One target's work, in a thread of its own. */
 struct work {
@@ -29,37 +29,14 @@ struct delivery {
     int64_t until_ms;     /* for all; 0: no limit */
 };
 
-struct pending {
-    char (*keys)[CHAIN_KEY_LEN + 1];
-    struct buf *packs;
-    size_t count, cap, packs_cap;
+/* What became of one snapshot on one target. */
+enum outcome {
+    COMMITTED,
+    CONDEMNED, /* packs are named by prune records there */
+    DROPPED,   /* it can never be completed there: nothing waits any more */
+    LOST,      /* packs are nowhere */
+    FAILED,
 };
-
-static int
-take_pending(void *arg, struct slice name, struct slice packs, struct err *e)
-{
-    struct pending *p = arg;
-
-    if (name.len > CHAIN_KEY_LEN || p->count == PENDING_MAX)
-        return err_set(e, ERR_CORRUPT, 0, "the local state is damaged");
-    p->keys = mem_grow(p->keys, &p->cap, p->count + 1, sizeof *p->keys);
-    p->packs = mem_grow(p->packs, &p->packs_cap, p->count + 1, sizeof *p->packs);
-    memcpy(p->keys[p->count], name.ptr, name.len);
-    p->keys[p->count][name.len] = 0;
-    p->packs[p->count] = BUF(packs.len);
-    buf_put_slice(&p->packs[p->count], packs);
-    p->count++;
-    return 0;
-}
-
-static void
-pending_release(struct pending *p)
-{
-    for (size_t i = 0; i < p->count; i++)
-        buf_release(&p->packs[i]);
-    mem_free(p->keys);
-    mem_free(p->packs);
-}
 
 /* May this target go on waiting for its lane? */
 static bool
@@ -101,32 +78,60 @@ wait_for_lane(struct delivery *d, struct target *t, struct err *e)
     return rc < 0 ? -1 : 0;
 }
 
-/* Gets packs that a target lacks to it from the others. */
+/* Which target has the object? 1; 0 none, and all were asked; -1 one that was not,
+ * or the spool, may have it. */
+static int
+find_source(struct delivery *d, const char *key, struct object_info *info)
+{
+    struct fleet *f = repo_fleet(d->repo);
+    bool all = true;
+
+    for (size_t i = 0; i < fleet_count(f); i++) {
+        struct target *from = fleet_target(f, i);
+        struct err none = { 0 };
+        if (!target_is_up(f, from))
+            all = false;
+        else if (storage_head(from->store, key, info, &none) == 0)
+            return 1;
+        else if (none.kind != ERR_NOT_FOUND)
+            all = false;
+    }
+    return all && !fleet_holds(f, key) ? 0 : -1;
+}
+
+/* Gets packs that a target lacks to it from the others. 0; 1 some are lost, and
+ * remembered as such; -1. */
 static int
 copy_missing(struct delivery *d, struct target *t, struct slice names, struct err *e)
 {
+    int result = 0;
+
     for (size_t i = 0; i + 32 <= names.len; i += 32) {
         char key[PACK_KEY_LEN + 1];
         struct object_info info = { 0 };
-        struct err none = { 0 };
-        bool found = false;
         pack_key(key, names.ptr + i);
-        for (size_t j = 0; j < fleet_count(repo_fleet(d->repo)) && !found; j++) {
-            struct target *from = fleet_target(repo_fleet(d->repo), j);
-            found = from != t && target_is_up(repo_fleet(d->repo), from)
-                 && storage_head(from->store, key, &info, &none) == 0;
+        int found = find_source(d, key, &info);
+        if (found < 0 && result == 0) {
+            err_set(e, ERR_CORRUPT, 0,
+                    "target %s lacks %s, and no other target that answers has it",
+                    t->name, key);
+            result = -1;
         }
-        if (!found)
-            return err_set(e, ERR_CORRUPT, 0,
-                           "target %s lacks %s, and no other target "
-                           "has it; back up again",
-                           t->name, key);
-        if (fleet_copy(repo_fleet(d->repo), key, RANK_PACK, info.size, names.ptr + i, t,
-                       e)
-            < 0)
+        if (found == 0 && result != 1) {
+            err_set(e, ERR_CORRUPT, 0,
+                    "target %s lacks %s, and no other target has it; back up again",
+                    t->name, key);
+            result = 1;
+        }
+        if (found == 0 && repo_note_lost(d->repo, names.ptr + i, e) < 0)
+            return -1;
+        if (found == 1 && result == 0
+            && fleet_copy(repo_fleet(d->repo), key, RANK_PACK, info.size, names.ptr + i,
+                          t, e)
+                   < 0)
             return -1;
     }
-    return 0;
+    return result;
 }
 
 /* Splits what is missing: what the target's prune records name must be stored
@@ -142,8 +147,8 @@ split(struct delivery *d, struct target *t, struct slice missing, struct buf *co
     }
 }
 
-/* Commits one snapshot on one target. 1, 0 (packs are condemned), -1. */
-static int
+/* Commits one snapshot on one target; `e` says why when it is not COMMITTED. */
+static enum outcome
 commit_one(struct delivery *d, struct target *t, size_t index, const char *key,
            struct slice packs, struct buf *condemned, struct err *e)
 {
@@ -152,21 +157,29 @@ commit_one(struct delivery *d, struct target *t, size_t index, const char *key,
                            copy = BUF(packs.len * 2 + 32);
         int rc = repo_commit(d->repo, t, index, key, packs, &missing, e);
         if (rc != 0)
-            return rc;
-        if (missing.len == 0)
-            return err_set(e, ERR_UNAVAIL, 0,
-                           "target %s: %s came too late to be completed", t->name, key);
+            return rc == 1 ? COMMITTED : FAILED;
+        if (missing.len == 0) {
+            err_set(e, ERR_CONFLICT, 0, "target %s: %s cannot be completed any more",
+                    t->name, key);
+            return DROPPED;
+        }
         split(d, t, buf_slice(&missing), &copy, condemned);
-        if (condemned->len > 0)
-            return 0;
+        if (condemned->len > 0) {
+            err_set(e, ERR_CONFLICT, 0, "target %s: packs of %s are being pruned",
+                    t->name, key);
+            return CONDEMNED;
+        }
         log_info(
             "target %s lacks %zu packs of the snapshot; copying them from the others",
             t->name, copy.len / 32);
-        if (copy_missing(d, t, buf_slice(&copy), e) < 0 || wait_for_lane(d, t, e) < 0)
-            return -1;
+        int lost = copy_missing(d, t, buf_slice(&copy), e);
+        if (lost != 0)
+            return lost == 1 ? LOST : FAILED;
+        if (wait_for_lane(d, t, e) < 0)
+            return FAILED;
     }
-    return err_set(e, ERR_UNAVAIL, 0, "target %s does not keep what it is given",
-                   t->name);
+    err_set(e, ERR_UNAVAIL, 0, "target %s does not keep what it is given", t->name);
+    return FAILED;
 }
 
 static void
@@ -184,43 +197,74 @@ note_commit(struct delivery *d, size_t index)
     pthread_mutex_unlock(&d->lock);
 }
 
+/* Tells a target of the snapshots that successors have replaced. */
+static int
+void_replaced(struct repo *r, struct target *t, struct err *e)
+{
+    int rc;
+
+    do {
+        AUTOBUF struct buf key = BUF(1024);
+        rc = state_void_first(repo_state(r), t->name, &key, e);
+        if (rc == 1
+            && (repo_void(r, t, buf_cstr(&key), e) < 0
+                || state_void_done(repo_state(r), buf_cstr(&key), t->name, e) < 0))
+            return -1;
+    } while (rc == 1);
+    return rc;
+}
+
+/* Commits one snapshot that waits for one target: 1; 0 it has to wait on, which
+ * was told; -1 when it is the main one, or the run must end. */
+static int
+commit_row(struct delivery *d, struct target *t, size_t index, const char *key,
+           struct slice packs, struct err *e)
+{
+    AUTOBUF struct buf condemned = BUF(packs.len * 2 + 32);
+    struct work *w = &d->work[index];
+    bool main = strcmp(key, d->snapshot) == 0;
+    struct err one = { 0 };
+    enum outcome o = commit_one(d, t, index, key, packs, &condemned, &one);
+
+    if (o == COMMITTED && main)
+        note_commit(d, index);
+    if (o == COMMITTED || (o == DROPPED && !main))
+        return 1;
+    if (main && o == CONDEMNED)
+        buf_put_slice(&w->condemned, buf_slice(&condemned));
+    if (main || one.kind == ERR_CANCELLED) {
+        *e = one;
+        return -1;
+    }
+    log_warn("%s", err_text(&one));
+    /* What is lost comes back in a later snapshot, if at all. */
+    return o == LOST ? state_commit_done(repo_state(d->repo), key, t->name, e) : 0;
+}
+
 /* Commits everything that waits for one target, oldest first. */
 static int
 commit_pending(struct delivery *d, struct target *t, size_t index, struct err *e)
 {
-    CLEANUP(pending_release) struct pending p = { 0 };
-    struct work *w = &d->work[index];
+    int64_t id = 0;
     bool all = true;
+    int rc;
 
-    if (state_commit_list(repo_state(d->repo), t->name, take_pending, &p, e) < 0)
+    if (void_replaced(d->repo, t, e) < 0)
         return -1;
-    for (size_t i = 0; i < p.count; i++) {
-        AUTOBUF struct buf condemned = BUF(p.packs[i].len * 2 + 32);
-        struct err one = { 0 };
-        bool main = strcmp(p.keys[i], d->snapshot) == 0;
-        int rc = cancel_check(e) < 0
-                   ? -1
-                   : commit_one(d, t, index, p.keys[i], buf_slice(&p.packs[i]),
-                                &condemned, &one);
-        if (rc == 1 && main)
-            note_commit(d, index);
-        if (rc == 1)
-            continue;
-        all = false;
-        if (main && rc == 0)
-            buf_put_slice(&w->condemned, buf_slice(&condemned));
-        if (rc == 0)
-            err_set(&one, ERR_CONFLICT, 0, "target %s: packs of %s are being pruned",
-                    t->name, p.keys[i]);
-        if (main || one.kind == ERR_CANCELLED) {
-            *e = one;
+    do {
+        AUTOBUF struct buf key = BUF(1024), packs = BUF(PACKS_MAX);
+        rc = state_commit_next(repo_state(d->repo), t->name, &id, &key, &packs, e);
+        if (rc == 1 && cancel_check(e) < 0)
             return -1;
-        }
-        log_warn("%s", err_text(&one));
-    }
-    if (all && d->snapshot[0] == 0)
+        int done = rc == 1 ? commit_row(d, t, index, buf_cstr(&key), buf_slice(&packs), e)
+                           : 1;
+        if (done < 0)
+            return -1;
+        all &= done == 1;
+    } while (rc == 1);
+    if (rc == 0 && all && d->snapshot[0] == 0)
         note_commit(d, index);
-    return 0;
+    return rc;
 }
 
 static void
@@ -239,13 +283,37 @@ deliver_to(void *arg, struct target *t, size_t index)
     }
 }
 
+/* The packs of the main snapshot, as any target's row tells that waits for it,
+ * without those condemned. */
+static int
+packs_but(struct delivery *d, struct slice condemned, struct buf *out, struct err *e)
+{
+    struct fleet *f = repo_fleet(d->repo);
+    AUTOBUF struct buf all = BUF(PACKS_MAX);
+    int rc = 0;
+
+    for (size_t i = 0; i < fleet_count(f) && rc == 0; i++)
+        rc = state_commit_get(repo_state(d->repo), d->snapshot, fleet_target(f, i)->name,
+                              &all, e);
+    if (rc == 0)
+        return err_set(e, ERR_CORRUPT, 0,
+                       "the local state has forgotten %s; back up again", d->snapshot);
+    for (size_t k = 0; rc == 1 && k + 32 <= all.len; k += 32) {
+        bool gone = false;
+        for (size_t c = 0; c + 32 <= condemned.len && !gone; c += 32)
+            gone = memcmp(condemned.ptr + c, all.ptr + k, 32) == 0;
+        if (!gone)
+            buf_put(out, all.ptr + k, 32);
+    }
+    return rc < 0 ? -1 : 0;
+}
+
 /* Stores condemned packs anew and replaces the snapshot by a successor. */
 static int
 replace_snapshot(struct delivery *d, struct slice condemned, struct err *e)
 {
     struct repo *r = d->repo;
-    AUTOBUF struct buf packs = BUF((size_t)1 << 30);
-    CLEANUP(pending_release) struct pending p = { 0 };
+    AUTOBUF struct buf packs = BUF(PACKS_MAX);
     char key[CHAIN_KEY_LEN + 1];
     uint32_t first = index_packs(repo_index(r));
 
@@ -268,20 +336,8 @@ replace_snapshot(struct delivery *d, struct slice condemned, struct err *e)
         if (repo_repack(r, condemned.ptr + i, info.size, e) < 0)
             return -1;
     }
-    for (size_t i = 0; i < fleet_count(repo_fleet(r)) && p.count == 0; i++)
-        if (state_commit_list(repo_state(r), fleet_target(repo_fleet(r), i)->name,
-                              take_pending, &p, e)
-            < 0)
-            return -1;
-    for (size_t i = 0; i < p.count; i++)
-        for (size_t k = 0;
-             strcmp(p.keys[i], d->snapshot) == 0 && k + 32 <= p.packs[i].len; k += 32) {
-            bool gone = false;
-            for (size_t c = 0; c + 32 <= condemned.len && !gone; c += 32)
-                gone = memcmp(condemned.ptr + c, p.packs[i].ptr + k, 32) == 0;
-            if (!gone)
-                buf_put(&packs, p.packs[i].ptr + k, 32);
-        }
+    if (packs_but(d, condemned, &packs, e) < 0)
+        return -1;
     for (uint32_t n = first; n < index_packs(repo_index(r)); n++) {
         uint8_t name[32];
         uint64_t size;
@@ -298,11 +354,9 @@ replace_snapshot(struct delivery *d, struct slice condemned, struct err *e)
     for (size_t i = 0; i < fleet_count(repo_fleet(r)); i++) {
         struct target *t = fleet_target(repo_fleet(r), i);
         struct err one = { 0 };
-        if (target_is_up(repo_fleet(r), t) && repo_void(r, t, d->snapshot, &one) < 0)
+        if (target_is_up(repo_fleet(r), t) && void_replaced(r, t, &one) < 0)
             log_warn("target %s: %s", t->name, err_text(&one));
-        if (state_commit_done(repo_state(r), d->snapshot, t->name, e) < 0)
-            return -1;
-        d->work[i] = (struct work){ .condemned = BUF((size_t)1 << 30) };
+        d->work[i] = (struct work){ .condemned = BUF(PACKS_MAX) };
     }
     snprintf(d->snapshot, sizeof d->snapshot, "%s", key);
     return 0;
@@ -357,9 +411,9 @@ engine_deliver(struct repo *r, const struct deliver_options *o,
         snprintf(d.snapshot, sizeof d.snapshot, "%s", o->snapshot);
     d.until_ms = o->timeout_ms ? clock_mono_ms() + o->timeout_ms : 0;
     for (size_t i = 0; i < FLEET_TARGETS_MAX; i++)
-        d.work[i].condemned = BUF((size_t)1 << 30);
+        d.work[i].condemned = BUF(PACKS_MAX);
     for (int round = 0; round < ROUNDS; round++) {
-        AUTOBUF struct buf condemned = BUF((size_t)1 << 30);
+        AUTOBUF struct buf condemned = BUF(PACKS_MAX);
         fleet_each(repo_fleet(r), false, deliver_to, &d);
         if (cancel_check(e) < 0) {
             rc = -1;

@@ -232,14 +232,15 @@ find_link(struct packer *p, uint64_t group)
     return &p->links[i];
 }
 
-/* The first name of a link group gives its content to the others. */
+/* The first name of a link group that was read gives its content to the others. The
+ * reader counts the same entries towards LINKS_MAX: it knows what is remembered here. */
 static void
 share_link(struct packer *p, struct held *h)
 {
     struct entry *en = &h->entry;
     struct link *l;
 
-    if (en->type != ENTRY_FILE || !en->link_group)
+    if (en->type != ENTRY_FILE || !en->link_group || h->kept)
         return;
     l = find_link(p, en->link_group);
     if (h->takes_link) {

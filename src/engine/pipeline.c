@@ -365,17 +365,25 @@ pipeline_finish(struct pipeline *p, struct manifest_root *root, struct buf *pack
 }
 
 void
-pipeline_free(struct pipeline *p)
+pipeline_stop(struct pipeline *p, struct err *e)
 {
     struct err stopped = { 0 };
+
+    err_set(&stopped, ERR_CANCELLED, 0, "stopped");
+    fail(p, &stopped);
+    join(p);
+    *e = p->first_error;
+}
+
+void
+pipeline_free(struct pipeline *p)
+{
+    struct err ignored;
     void *left;
 
     if (!p)
         return;
-    err_set(&stopped, ERR_CANCELLED, 0, "stopped");
-    if (p->started || p->packer_started)
-        fail(p, &stopped);
-    join(p);
+    pipeline_stop(p, &ignored);
     while (queue_salvage(p->order, &left))
         item_free(p, left);
     if (p->abandoned)

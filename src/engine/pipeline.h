@@ -32,6 +32,7 @@ struct held {
     uint32_t offset;    /* there */
     bool takes_extents; /* of the chunks that came just before */
     bool takes_link;    /* the content of its link group */
+    bool kept;          /* as in the parent: no other entry takes its content */
     uint8_t bytes[];
 };
 
@@ -78,6 +79,9 @@ MUST_USE int pipeline_entry(struct pipeline *p, struct held *h);
  * error of any stage. */
 MUST_USE int pipeline_finish(struct pipeline *p, struct manifest_root *root,
                              struct buf *packs, struct err *e);
+/* Ends the stages where they are; `e` is the first error of any of them, or
+ * CANCELLED when none had failed. Only pipeline_free() may follow. */
+void pipeline_stop(struct pipeline *p, struct err *e);
 /* Marks a pack that a kept entry uses. The reader's thread. */
 void pipeline_use_pack(struct pipeline *p, uint32_t pack);
 void pipeline_free(struct pipeline *p);

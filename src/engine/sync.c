@@ -1,30 +1,22 @@
 #include "engine/sync.h"
-#include "base/cancel.h"
 #include "base/clock.h"
 #include "base/log.h"
 
-#include <stdio.h>
+#include "mirror.h"
+#include "needs.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#define OBJECTS_MAX ((size_t)4 << 20)
-#define KEY_MAX 128
-
-/* A sorted list of object keys with their sizes. */
-struct keys_list {
-    struct keyed {
-        char key[KEY_MAX];
-        uint64_t size;
-    } * items;
-    size_t count, cap;
-};
+#define PACKS_MAX ((size_t)1 << 30) /* bytes of pack names of one snapshot */
 
 struct syncing {
     struct repo *repo;
     const struct sync_options *options;
     struct sync_result *result;
     struct snapshot_list snapshots;
-    uint64_t expected; /* bytes: sent, or waiting in the queue */
+    struct err failed[FLEET_TARGETS_MAX]; /* what kept a target from all it lacks */
+    uint64_t expected;                    /* bytes: sent, or waiting in the queue */
     int64_t next_tick_ms;
 };
 
@@ -85,91 +77,65 @@ deliver(struct syncing *s, struct err *e)
     return expect(s, e); /* an object on its way counted as sent and as waiting */
 }
 
-static int
-take(void *arg, const struct object_info *o, struct err *e)
-{
-    struct keys_list *l = arg;
-
-    if (strlen(o->key) >= KEY_MAX)
-        return 0;
-    if (l->count == OBJECTS_MAX)
-        return err_set(e, ERR_UNSUPPORTED, 0, "more than %zu objects", OBJECTS_MAX);
-    l->items = mem_grow(l->items, &l->cap, l->count + 1, sizeof *l->items);
-    snprintf(l->items[l->count].key, KEY_MAX, "%s", o->key);
-    l->items[l->count++].size = o->size;
-    return cancel_check(e);
-}
-
-static int
-by_key(const void *a, const void *b)
-{
-    return strcmp(((const struct keyed *)a)->key, ((const struct keyed *)b)->key);
-}
+/* From target `a` to target `b`. */
+struct pair {
+    struct syncing *s;
+    size_t a, b;
+    struct target *from, *to;
+    enum queue_rank rank;
+    struct buf packs; /* names of what is listed; filled when snapshots stay closed */
+};
 
 static bool
-has(const struct keys_list *l, const char *key)
+stays_closed(const struct syncing *s)
 {
-    struct keyed want;
-
-    snprintf(want.key, sizeof want.key, "%s", key);
-    return l->count > 0 && bsearch(&want, l->items, l->count, sizeof want, by_key);
+    return !keys_can_open(repo_keys(s->repo), CLASS_META);
 }
 
-/* Queues what `from` lists below `prefix` and `to` does not. Names of packs go
- * to `packs` whether they are there or not. */
+/* Queues what is not there, unless the target's prune records name it. */
 static int
-mirror(struct syncing *s, struct target *from, struct target *to, const char *prefix,
-       enum queue_rank rank, struct buf *packs, struct err *e)
+queue_object(void *arg, const char *key, uint64_t size, bool there, struct err *e)
 {
-    struct keys_list a = { 0 }, b = { 0 };
-    int rc = storage_list(from->store, prefix, take, &a, e);
+    struct pair *p = arg;
+    struct sync_result *res = p->s->result;
+    uint8_t sha[32];
 
-    if (rc == 0)
-        rc = storage_list(to->store, prefix, take, &b, e);
-    for (size_t i = 0; i < a.count && rc == 0; i++) {
-        const struct keyed *k = &a.items[i];
-        uint8_t sha[32];
-        if (!format_hash_of(k->key, sha) || repo_refused(s->repo, to, k->key))
-            continue;
-        if (packs)
-            buf_put(packs, sha, 32);
-        if (has(&b, k->key))
-            continue;
-        s->result->queued_objects++;
-        s->result->queued_bytes += k->size;
-        s->expected += k->size;
-        tick(s);
-        if (!s->options->dry_run)
-            rc = fleet_copy(repo_fleet(s->repo), k->key, rank, k->size, sha, to, e);
-    }
-    mem_free(a.items);
-    mem_free(b.items);
-    return rc;
+    if (!format_hash_of(key, sha))
+        return 0;
+    if (stays_closed(p->s) && pack_name(sha, key))
+        buf_put(&p->packs, sha, 32);
+    if (there || repo_refused(p->s->repo, p->to, key))
+        return 0;
+    res->queued_objects++;
+    res->queued_bytes += size;
+    p->s->expected += size;
+    tick(p->s);
+    if (p->s->options->dry_run)
+        return 0;
+    return fleet_copy(repo_fleet(p->s->repo), key, p->rank, size, sha, p->to, e);
+}
+
+static int
+mirror(struct pair *p, const char *prefix, enum queue_rank rank, struct err *e)
+{
+    p->rank = rank;
+    return mirror_each(p->from->store, p->to->store, prefix, queue_object, p, e);
 }
 
 /* Key slots carry no hash in their names: they are copied as they are. */
 static int
-mirror_slots(struct syncing *s, struct target *from, struct target *to, struct err *e)
+copy_slot(void *arg, const char *key, uint64_t size, bool there, struct err *e)
 {
-    struct keys_list a = { 0 }, b = { 0 };
-    int rc = storage_list(from->store, "keys/", take, &a, e);
+    struct pair *p = arg;
+    AUTOBUF struct buf object = BUF(SLOT_MAX);
+    struct range range = { .key = key };
 
-    if (rc == 0)
-        rc = storage_list(to->store, "keys/", take, &b, e);
-    for (size_t i = 0; i < a.count && rc == 0 && !s->options->dry_run; i++) {
-        AUTOBUF struct buf object = BUF(SLOT_MAX);
-        struct range range = { .key = a.items[i].key };
-        if (has(&b, a.items[i].key) || a.items[i].size > SLOT_MAX)
-            continue;
-        rc = storage_get(from->store, &range, &object, e);
-        if (rc == 0) {
-            struct body body = body_of(buf_slice(&object));
-            rc = storage_put(to->store, a.items[i].key, &body, 0, e);
-        }
-    }
-    mem_free(a.items);
-    mem_free(b.items);
-    return rc;
+    if (there || size > SLOT_MAX || p->s->options->dry_run)
+        return 0;
+    if (storage_get(p->from->store, &range, &object, e) < 0)
+        return -1;
+    struct body body = body_of(buf_slice(&object));
+    return storage_put(p->to->store, key, &body, 0, e);
 }
 
 static bool
@@ -187,55 +153,167 @@ lacks(const struct snapshot_row *row, size_t a, size_t b)
 }
 
 static int
-mirror_snapshots(struct syncing *s, size_t a, size_t b, struct slice packs, struct err *e)
+by_name(const void *a, const void *b)
 {
-    struct target *to = fleet_target(repo_fleet(s->repo), b);
+    return memcmp(a, b, 32);
+}
 
-    for (size_t i = 0; i < s->snapshots.count; i++) {
-        struct snapshot_row *row = &s->snapshots.rows[i];
-        struct object_info info;
-        if (!lacks(row, a, b))
-            continue;
-        s->result->snapshots++;
-        row->done |= 1u << b; /* so that no other target queues it again */
-        if (s->options->dry_run)
-            continue;
-        if (state_commit_add(repo_state(s->repo), row->key, to->name, packs, e) < 0)
+/* Who opens no snapshot takes for what it needs all that `a` lists, and all that its
+ * index names and its prune records do not: what it has lost is missed that way. */
+static int
+all_packs(struct pair *p, struct err *e)
+{
+    struct repo *r = p->s->repo;
+
+    for (uint32_t n = 0; n < index_packs(repo_index(r)); n++) {
+        char key[PACK_KEY_LEN + 1];
+        uint8_t name[32];
+        uint64_t size;
+        int rc = repo_listed(r, p->a, n) ? index_pack(repo_index(r), n, name, &size, e)
+                                         : 0;
+        if (rc < 0)
             return -1;
-        if (on(row->snap, b))
+        if (rc == 0)
             continue;
-        if (storage_head(fleet_target(repo_fleet(s->repo), a)->store, row->key, &info, e)
-                < 0
-            || fleet_copy(repo_fleet(s->repo), row->key, RANK_SNAP, info.size,
-                          row->name.sha256, to, e)
-                   < 0)
+        pack_key(key, name);
+        if (!repo_refused(r, p->from, key))
+            buf_put(&p->packs, name, 32);
+    }
+    if (p->packs.len > 0)
+        qsort(p->packs.ptr, p->packs.len / 32, 32, by_name);
+    size_t kept = 0;
+    for (size_t i = 0; i < p->packs.len; i += 32)
+        if (kept == 0 || memcmp(p->packs.ptr + kept - 32, p->packs.ptr + i, 32) != 0) {
+            memmove(p->packs.ptr + kept, p->packs.ptr + i, 32);
+            kept += 32;
+        }
+    p->packs.len = kept;
+    return 0;
+}
+
+/* Remembers what has to be on `b` before the snapshot counts there. What waits
+ * already knows it. */
+static int
+add_commit(struct pair *p, const struct snapshot_row *row, struct err *e)
+{
+    struct state *state = repo_state(p->s->repo);
+    AUTOBUF struct buf own = BUF(PACKS_MAX);
+    int rc = state_commit_get(state, row->key, p->to->name, &own, e);
+
+    if (rc != 0)
+        return rc < 0 ? -1 : 0;
+    if (stays_closed(p->s))
+        return state_commit_add(state, row->key, p->to->name, buf_slice(&p->packs), e);
+    if (needs_of(p->s->repo, &row->info, p->a, &own, e) < 0)
+        return -1;
+    return state_commit_add(state, row->key, p->to->name, buf_slice(&own), e);
+}
+
+/* 1 queued, 0 it is not to be copied, -1. Listed first, then its packs, and now asked
+ * for again: what was pruned from `a` meanwhile is not copied. */
+static int
+mirror_snapshot(struct pair *p, struct snapshot_row *row, struct err *e)
+{
+    struct syncing *s = p->s;
+    struct object_info info;
+    int rc = repo_is_done(s->repo, p->from, row->key, &info, e);
+
+    if (rc <= 0)
+        return rc;
+    int old = on(row->snap, p->b) ? repo_too_old(p->to, row->key, e) : 0;
+    if (old < 0)
+        return -1;
+    if (old) {
+        log_warn("target %s: %s has lain there incomplete for over three days and is not "
+                 "completed any more; `man drtool-sync` says what can be done",
+                 p->to->name, row->key);
+        return 0;
+    }
+    bool there = on(row->snap, p->b);
+    s->result->snapshots++;
+    row->snap |= 1u << p->b; /* so that no other target queues it again */
+    row->done |= 1u << p->b;
+    if (s->options->dry_run)
+        return 1;
+    if (add_commit(p, row, e) < 0)
+        return -1;
+    if (there)
+        return 1;
+    s->result->queued_objects++;
+    s->result->queued_bytes += info.size;
+    return fleet_copy(repo_fleet(s->repo), row->key, RANK_SNAP, info.size,
+                      row->name.sha256, p->to, e)
+                 < 0
+             ? -1
+             : 1;
+}
+
+static bool
+ends_all(const struct err *e)
+{
+    return e->kind == ERR_CANCELLED || e->kind == ERR_IO || e->kind == ERR_FULL;
+}
+
+/* The target is not level, whatever its lane says. */
+static void
+fail(struct syncing *s, size_t target, const struct err *why)
+{
+    log_warn("%s", err_text(why));
+    s->failed[target] = *why;
+}
+
+/* One that cannot be read does not keep the others from being copied. */
+static int
+mirror_snapshots(struct pair *p, struct err *e)
+{
+    if (stays_closed(p->s) && all_packs(p, e) < 0)
+        return -1;
+    for (size_t i = 0; i < p->s->snapshots.count; i++) {
+        struct snapshot_row *row = &p->s->snapshots.rows[i];
+        struct err one = { 0 };
+        if (!lacks(row, p->a, p->b) || mirror_snapshot(p, row, &one) >= 0)
+            continue;
+        if (one.kind != ERR_CORRUPT && one.kind != ERR_NOT_FOUND
+            && one.kind != ERR_FORGED) {
+            *e = one;
             return -1;
-        s->result->queued_objects++;
-        s->result->queued_bytes += info.size;
+        }
+        (void)err_in(&one, "copying %s from %s", row->key, p->from->name);
+        fail(p->s, p->b, &one);
     }
     return 0;
 }
 
 static int
-mirror_pair(struct syncing *s, size_t a, size_t b, struct err *e)
+mirror_all_of(struct pair *p, struct err *e)
 {
-    struct target *from = fleet_target(repo_fleet(s->repo), a);
-    struct target *to = fleet_target(repo_fleet(s->repo), b);
-    AUTOBUF struct buf packs = BUF((size_t)1 << 30);
     bool any = false;
 
-    for (size_t i = 0; i < s->snapshots.count && !any; i++)
-        any = lacks(&s->snapshots.rows[i], a, b);
-    if (mirror_slots(s, from, to, e) < 0
-        || mirror(s, from, to, "conf/", RANK_PACK, NULL, e) < 0)
+    for (size_t i = 0; i < p->s->snapshots.count && !any; i++)
+        any = lacks(&p->s->snapshots.rows[i], p->a, p->b);
+    if (mirror_each(p->from->store, p->to->store, "keys/", copy_slot, p, e) < 0
+        || mirror(p, "conf/", RANK_PACK, e) < 0)
         return -1;
-    if (any && mirror(s, from, to, "pack/", RANK_PACK, &packs, e) < 0)
+    if (any && mirror(p, "pack/", RANK_PACK, e) < 0)
         return -1;
-    if (mirror(s, from, to, "index/", RANK_INDEX, NULL, e) < 0)
+    if (mirror(p, "index/", RANK_INDEX, e) < 0)
         return -1;
-    if (!any)
-        return 0;
-    return mirror_snapshots(s, a, b, buf_slice(&packs), e);
+    return any ? mirror_snapshots(p, e) : 0;
+}
+
+static int
+mirror_pair(struct syncing *s, size_t a, size_t b, struct err *e)
+{
+    struct pair p = { .s = s,
+                      .a = a,
+                      .b = b,
+                      .from = fleet_target(repo_fleet(s->repo), a),
+                      .to = fleet_target(repo_fleet(s->repo), b),
+                      .packs = BUF(PACKS_MAX) };
+    int rc = mirror_all_of(&p, e);
+
+    buf_release(&p.packs);
+    return rc;
 }
 
 static bool
@@ -258,11 +336,12 @@ mirror_all(struct syncing *s, struct err *e)
                 continue;
             if (mirror_pair(s, a, b, &one) == 0)
                 continue;
-            if (one.kind == ERR_CANCELLED || one.kind == ERR_IO || one.kind == ERR_FULL) {
+            if (ends_all(&one)) {
                 *e = one;
                 return -1;
             }
-            log_warn("%s to %s: %s", from->name, to->name, err_text(&one));
+            (void)err_in(&one, "copying from %s to %s", from->name, to->name);
+            fail(s, b, &one);
         }
     return 0;
 }
@@ -293,7 +372,14 @@ sync_all(struct syncing *s, struct err *e)
         return -1;
     if (s->options->dry_run)
         return 0;
-    return deliver(s, e);
+    if (deliver(s, e) < 0)
+        return -1;
+    for (size_t i = 0; i < s->result->target_count; i++)
+        if (s->failed[i].kind != ERR_NONE && s->result->targets[i].committed) {
+            s->result->targets[i].committed = false;
+            s->result->targets[i].why = s->failed[i];
+        }
+    return 0;
 }
 
 int

@@ -63,12 +63,39 @@ fetch_elsewhere(struct verify *v, const char *key, uint64_t size, const uint8_t 
     return -1;
 }
 
+/* Takes the key of the snapshot's object; there is one for each number. */
+static int
+take_snap(void *arg, const struct object_info *o, struct err *e)
+{
+    (void)e;
+    buf_clear(arg);
+    buf_put_str(arg, o->key);
+    return 0;
+}
+
 /* A record about this target can only be made anew: the bad one goes, and sync
- * commits the snapshot again. */
+ * commits the snapshot again. One that sync could not commit any more stays. */
 static int
 drop_record(struct verify *v, const char *key, struct err *e)
 {
-    return storage_remove(v->target->store, &key, 1, e);
+    AUTOBUF struct buf snap = BUF(STORAGE_KEY_MAX + 1);
+    struct chain_name name;
+    int old = 0;
+
+    if (chain_name(&name, key)) {
+        AUTOFREE char *prefix = mem_printf("snap/%s/%010llu-", name.host,
+                                           (unsigned long long)name.seq);
+        if (storage_list(v->target->store, prefix, take_snap, &snap, e) < 0)
+            return -1;
+        old = snap.len > 0 ? repo_too_old(v->target, buf_cstr(&snap), e) : 0;
+    }
+    if (old > 0)
+        return err_set(e, ERR_UNSUPPORTED, 0,
+                       "it stays, because %s has lain there for over three days and "
+                       "would not be completed again; remove that object from the "
+                       "target and run sync, which copies it anew from another",
+                       buf_cstr(&snap));
+    return old < 0 ? -1 : storage_remove(v->target->store, &key, 1, e);
 }
 
 /* A configuration record, from those that this host has read and checked. */

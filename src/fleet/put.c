@@ -112,15 +112,24 @@ wait_for_room(struct fleet *f, uint64_t size, struct err *e)
     return 0;
 }
 
+/* Changes of the state that belong to a put. */
+struct also {
+    fleet_also_fn *fn; /* NULL: none */
+    void *arg;
+};
+
 /* Adds the queue rows of one object, in one transaction. */
 static int
-enqueue(struct fleet *f, struct queue_row *row, struct target *only, struct err *e)
+enqueue(struct fleet *f, struct queue_row *row, struct target *only, struct also also,
+        struct err *e)
 {
     int64_t id = 0;
     int rc = state_begin(f->state, e);
 
     if (rc < 0)
         return -1;
+    if (also.fn)
+        rc = also.fn(also.arg, e);
     for (size_t i = 0; i < f->count && rc == 0; i++) {
         if (only && only != &f->targets[i])
             continue;
@@ -140,9 +149,9 @@ enqueue(struct fleet *f, struct queue_row *row, struct target *only, struct err 
     return 0;
 }
 
-int
-fleet_put_file(struct fleet *f, const char *key, enum queue_rank rank, const char *tmp,
-               uint64_t size, const uint8_t sha[32], struct err *e)
+static int
+put_spooled(struct fleet *f, const char *key, enum queue_rank rank, const char *tmp,
+            uint64_t size, const uint8_t sha[32], struct also also, struct err *e)
 {
     AUTOFREE char *path = spool_path(f, key);
     struct queue_row row = { .key = key, .size = size, .rank = rank };
@@ -161,12 +170,19 @@ fleet_put_file(struct fleet *f, const char *key, enum queue_rank rank, const cha
         return err_sys(e, errno, "renaming %s", tmp);
     if (fs_sync_dir(f->spool_dir, e) < 0)
         return -1;
-    return enqueue(f, &row, NULL, e);
+    return enqueue(f, &row, NULL, also, e);
 }
 
 int
-fleet_put(struct fleet *f, const char *key, enum queue_rank rank, struct slice data,
-          struct err *e)
+fleet_put_file(struct fleet *f, const char *key, enum queue_rank rank, const char *tmp,
+               uint64_t size, const uint8_t sha[32], struct err *e)
+{
+    return put_spooled(f, key, rank, tmp, size, sha, (struct also){ 0 }, e);
+}
+
+int
+fleet_put_with(struct fleet *f, const char *key, enum queue_rank rank, struct slice data,
+               fleet_also_fn *fn, void *arg, struct err *e)
 {
     AUTOFREE char *tmp = fleet_spool_tmp(f);
     uint8_t sha[32];
@@ -174,7 +190,14 @@ fleet_put(struct fleet *f, const char *key, enum queue_rank rank, struct slice d
     sha256(data, sha);
     if (fs_replace(tmp, data, 0600, e) < 0)
         return -1;
-    return fleet_put_file(f, key, rank, tmp, data.len, sha, e);
+    return put_spooled(f, key, rank, tmp, data.len, sha, (struct also){ fn, arg }, e);
+}
+
+int
+fleet_put(struct fleet *f, const char *key, enum queue_rank rank, struct slice data,
+          struct err *e)
+{
+    return fleet_put_with(f, key, rank, data, NULL, NULL, e);
 }
 
 int
@@ -184,7 +207,7 @@ fleet_copy(struct fleet *f, const char *key, enum queue_rank rank, uint64_t size
     struct queue_row row = { .key = key, .size = size, .rank = rank };
 
     memcpy(row.sha256, sha, sizeof row.sha256);
-    return enqueue(f, &row, to, e);
+    return enqueue(f, &row, to, (struct also){ 0 }, e);
 }
 
 int64_t

@@ -85,6 +85,14 @@ find_holders(struct fleet *f, const char *key, struct holders *out)
 }
 
 bool
+fleet_queued(struct fleet *f, const char *key)
+{
+    struct holders x;
+
+    return !find_holders(f, key, &x) || x.waiting > 0;
+}
+
+bool
 fleet_holds(struct fleet *f, const char *key)
 {
     AUTOFREE char *path = spool_path(f, key);

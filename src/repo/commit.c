@@ -11,6 +11,7 @@
 enum record_tag { TAG_TARGET = 1, TAG_SNAPSHOT = 2, TAG_TIME = 3, TAG_REASON = 4 };
 
 #define MANY_PACKS 64 /* more are looked for by one listing instead of one by one */
+#define COMPLETED_WITHIN_S (3 * 86400) /* after its snap/ was put, by the store's clock */
 
 /* The highest number of this host that is known anywhere: what we remember,
  * and what the targets list. */
@@ -57,24 +58,44 @@ find_sequence(struct repo *r, struct err *e)
     return 0;
 }
 
+/* What the state learns of a new snapshot, as one with its place in the queue. */
+struct stored {
+    struct repo *repo;
+    const struct snapshot *snapshot;
+    const char *key, *replaced; /* replaced: NULL, it is no successor */
+    struct slice packs;
+};
+
 static int
-remember_sequence(struct repo *r, const struct snapshot *s, struct err *e)
+remember_stored(void *arg, struct err *e)
 {
+    const struct stored *x = arg;
+    struct repo *r = x->repo;
     uint8_t kept[40];
 
-    put_u64(kept, s->seq);
-    memcpy(kept + 8, s->id, 32);
-    r->next_seq = s->seq + 1;
-    memcpy(r->last_snapshot, s->id, 32);
-    return state_put(r->state, "sequence", slice_of(kept, sizeof kept), e);
+    put_u64(kept, x->snapshot->seq);
+    memcpy(kept + 8, x->snapshot->id, 32);
+    if (state_put(r->state, "sequence", slice_of(kept, sizeof kept), e) < 0)
+        return -1;
+    for (size_t i = 0; i < fleet_count(r->fleet); i++) {
+        const char *target = fleet_target(r->fleet, i)->name;
+        if (state_commit_add(r->state, x->key, target, x->packs, e) < 0
+            || (x->replaced
+                && (state_commit_done(r->state, x->replaced, target, e) < 0
+                    || state_void_add(r->state, x->replaced, target, e) < 0)))
+            return -1;
+    }
+    return 0;
 }
 
 int
 repo_store_snapshot(struct repo *r, const struct session *session, struct snapshot *s,
-                    struct slice packs, char key[CHAIN_KEY_LEN + 1], struct err *e)
+                    const char *replaced, struct slice packs, char key[CHAIN_KEY_LEN + 1],
+                    struct err *e)
 {
     AUTOBUF struct buf object = BUF(SNAPSHOT_MAX);
     struct chain_name name = { .kind = "snap" };
+    struct stored x = { r, s, key, replaced, packs };
 
     assert(r->enrolled);
     if (find_sequence(r, e) < 0)
@@ -90,13 +111,13 @@ repo_store_snapshot(struct repo *r, const struct session *session, struct snapsh
     name.seq = s->seq;
     memcpy(name.sha256, s->id, 32);
     chain_key(key, &name);
-    if (remember_sequence(r, s, e) < 0)
+    if (fleet_put_with(r->fleet, key, RANK_SNAP, buf_slice(&object), remember_stored, &x,
+                       e)
+        < 0)
         return -1;
-    for (size_t i = 0; i < fleet_count(r->fleet); i++)
-        if (state_commit_add(r->state, key, fleet_target(r->fleet, i)->name, packs, e)
-            < 0)
-            return -1;
-    return fleet_put(r->fleet, key, RANK_SNAP, buf_slice(&object), e);
+    r->next_seq = s->seq + 1;
+    memcpy(r->last_snapshot, s->id, 32);
+    return 0;
 }
 
 /* Presence of packs: found[i] for the i-th of the sorted names. */
@@ -204,15 +225,17 @@ find_missing(struct repo *r, struct target *t, size_t index, struct slice packs,
     return 0;
 }
 
+/* Is there a record of this kind about the snapshot, that is believed? */
 struct verdict {
     struct repo *repo;
     struct target *target;
+    enum object_type type;
     const char *snapshot_key;
-    bool gone;
+    bool found;
 };
 
 static int
-gone_listed(void *arg, const struct object_info *o, struct err *e)
+record_listed(void *arg, const struct object_info *o, struct err *e)
 {
     struct verdict *v = arg;
     char snapshot[CHAIN_KEY_LEN + 1];
@@ -220,8 +243,8 @@ gone_listed(void *arg, const struct object_info *o, struct err *e)
 
     if (o->size > 8192)
         return 0;
-    if (repo_open_record(v->repo, v->target, o->key, OBJECT_GONE, snapshot, &bad) == 0) {
-        v->gone |= strcmp(snapshot, v->snapshot_key) == 0;
+    if (repo_open_record(v->repo, v->target, o->key, v->type, snapshot, &bad) == 0) {
+        v->found |= strcmp(snapshot, v->snapshot_key) == 0;
         return 0;
     }
     if (bad.kind == ERR_FORGED || bad.kind == ERR_CORRUPT) /* nobody believes it */
@@ -230,48 +253,111 @@ gone_listed(void *arg, const struct object_info *o, struct err *e)
     return err_in(e, "target %s: %s", v->target->name, o->key);
 }
 
+static int
+has_record(struct repo *r, struct target *t, enum object_type type,
+           const char *snapshot_key, struct err *e)
+{
+    struct verdict v = { r, t, type, snapshot_key, false };
+    struct chain_name name;
+
+    if (!chain_name(&name, snapshot_key))
+        return err_set(e, ERR_CORRUPT, 0, "%s is no snapshot", snapshot_key);
+    AUTOFREE char *prefix = mem_printf("%s/%s/%010llu-",
+                                       type == OBJECT_DONE ? "done" : "gone", name.host,
+                                       (unsigned long long)name.seq);
+    return storage_list(t->store, prefix, record_listed, &v, e) < 0 ? -1 : v.found;
+}
+
+int
+repo_is_done(struct repo *r, struct target *t, const char *snapshot_key,
+             struct object_info *snap, struct err *e)
+{
+    struct err one = { 0 };
+    int done, gone = 0;
+
+    if (storage_head(t->store, snapshot_key, snap, &one) < 0) {
+        if (one.kind == ERR_NOT_FOUND)
+            return 0;
+        *e = one;
+        return err_in(e, "target %s", t->name);
+    }
+    done = has_record(r, t, OBJECT_DONE, snapshot_key, e);
+    if (done == 1)
+        gone = has_record(r, t, OBJECT_GONE, snapshot_key, e);
+    return done < 0 || gone < 0 ? err_in(e, "target %s", t->name) : done && !gone;
+}
+
+int
+repo_too_old(struct target *t, const char *snapshot_key, struct err *e)
+{
+    struct object_info info;
+    int64_t now = 0;
+
+    if (storage_head(t->store, snapshot_key, &info, e) < 0
+        || storage_now(t->store, &now, e) < 0)
+        return -1;
+    return info.mtime_s && now - info.mtime_s > COMPLETED_WITHIN_S;
+}
+
+/* Nothing waits for the commit on this target any more. */
+static int
+drop(struct repo *r, struct target *t, const char *snapshot_key, const char *why,
+     struct err *e)
+{
+    log_warn("target %s: %s %s", t->name, snapshot_key, why);
+    return state_commit_done(r->state, snapshot_key, t->name, e);
+}
+
+/* May it still be completed there? 1; 0 it is dropped; -1. */
+static int
+may_complete(struct repo *r, struct target *t, const char *snapshot_key, struct err *e)
+{
+    struct err one = { 0 };
+    int old = repo_too_old(t, snapshot_key, &one);
+
+    if (old == 0)
+        return 1;
+    if (old == 1)
+        return drop(r, t, snapshot_key,
+                    "has waited there for over three days: it is not completed any more; "
+                    "back up again",
+                    e);
+    if (one.kind != ERR_NOT_FOUND || fleet_queued(r->fleet, snapshot_key)) {
+        *e = one;
+        return err_in(e, "target %s", t->name);
+    }
+    return drop(r, t, snapshot_key, "is not there, and nothing is on its way", e);
+}
+
 int
 repo_commit(struct repo *r, struct target *t, size_t index, const char *snapshot_key,
             struct slice packs, struct buf *missing, struct err *e)
 {
-    struct verdict v = { r, t, snapshot_key, false };
-    struct object_info info;
-    struct chain_name name;
-    int64_t now = 0;
-
-    if (!chain_name(&name, snapshot_key))
-        return err_set(e, ERR_CORRUPT, 0, "%s is no snapshot", snapshot_key);
-    AUTOFREE char *gones = mem_printf("gone/%s/%010llu-", name.host,
-                                      (unsigned long long)name.seq);
-    if (storage_head(t->store, snapshot_key, &info, e) < 0
-        || storage_now(t->store, &now, e) < 0)
-        return err_in(e, "target %s", t->name);
-    if (info.mtime_s && now - info.mtime_s > 3 * 86400) {
-        log_warn("%s has waited on target %s for over three days: it is not completed "
-                 "there any more; back up again",
-                 snapshot_key, t->name);
-        return state_commit_done(r->state, snapshot_key, t->name, e);
-    }
     size_t before = missing->len;
+    int rc = may_complete(r, t, snapshot_key, e), gone;
+
+    if (rc <= 0)
+        return rc;
     if (find_missing(r, t, index, packs, missing, e) < 0)
         return err_in(e, "target %s", t->name);
-    if (missing->len > before)
-        return 0;
-    if (put_record(r, t, OBJECT_DONE, snapshot_key, NULL, e) < 0
-        || repo_load_gc(r, t, index, e) < 0
-        || storage_list(t->store, gones, gone_listed, &v, e) < 0)
+    bool complete = missing->len == before;
+    if (complete
+        && (put_record(r, t, OBJECT_DONE, snapshot_key, NULL, e) < 0
+            || repo_load_gc(r, t, index, e) < 0))
         return err_in(e, "target %s", t->name);
-    for (size_t i = 0; i + 32 <= packs.len; i += 32) {
+    gone = has_record(r, t, OBJECT_GONE, snapshot_key, e);
+    if (gone < 0)
+        return err_in(e, "target %s", t->name);
+    if (gone) {
+        missing->len = before;
+        return drop(r, t, snapshot_key, "was voided or forgotten", e);
+    }
+    for (size_t i = 0; i + 32 <= packs.len && complete; i += 32) {
         char key[PACK_KEY_LEN + 1];
         pack_key(key, packs.ptr + i);
         if (repo_refused(r, t, key))
             buf_put(missing, packs.ptr + i, 32);
     }
-    if (v.gone)
-        return err_set(e, ERR_FORGED, 0,
-                       "target %s: %s was voided while it was being "
-                       "committed",
-                       t->name, snapshot_key);
     if (missing->len > before)
         return 0;
     return state_commit_done(r->state, snapshot_key, t->name, e) < 0 ? -1 : 1;

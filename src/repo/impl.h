@@ -81,6 +81,7 @@ struct repo {
     struct listed listed[FLEET_TARGETS_MAX];
     uint8_t *usable; /* a bit per pack below usable_count; NULL: all are */
     uint32_t usable_count;
+    struct buf lost; /* sorted names of packs that were on no target */
     pthread_mutex_t gc_lock;
     unsigned pending_packs; /* made in this run, in no index segment yet */
     size_t pending_bytes;
@@ -104,6 +105,11 @@ MUST_USE int repo_probe(struct repo *r, struct err *e);
 bool repo_settle(struct repo *r, struct target *t, size_t index);
 void repo_header_object(const struct keys *k, const uint8_t target_id[ID_LEN],
                         struct buf *out);
+
+/* lost.c: packs that no target had when all were asked. New data does not rely on
+ * them; those that are back are forgotten. */
+MUST_USE int repo_load_lost(struct repo *r, struct err *e);
+bool repo_lost(const struct repo *r, const uint8_t name[32]);
 
 /* chain.c: configuration records and hosts. */
 MUST_USE int repo_load_conf(struct repo *r, struct err *e);

@@ -201,6 +201,7 @@ repo_close(struct repo *r)
     if (r->index_lock_fd >= 0)
         close(r->index_lock_fd);
     mem_free(r->usable);
+    buf_release(&r->lost);
     mem_free(r->hosts);
     mem_free(r->index_dir);
     mem_free(r->dir);

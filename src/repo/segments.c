@@ -265,7 +265,8 @@ load_pending(struct repo *r, struct err *e)
     return rc;
 }
 
-/* Which packs count: listed somewhere or pending here, and condemned nowhere. */
+/* Which packs count: listed somewhere or pending here, condemned nowhere and not
+ * lost. */
 static int
 judge(struct repo *r, bool anybody, struct err *e)
 {
@@ -282,7 +283,7 @@ judge(struct repo *r, bool anybody, struct err *e)
         int ended = listed ? index_pack(r->index, p, name, &size, e) : 0;
         if (ended < 0)
             return -1;
-        bool bad = ended == 0;
+        bool bad = ended == 0 || repo_lost(r, name);
         for (size_t i = 0; i < fleet_count(r->fleet) && !bad; i++)
             bad = r->listed[i].condemned_count > 0 && condemned(r, i, name);
         if (!bad)
@@ -317,7 +318,8 @@ load_all(struct repo *r, struct err *e)
         }
         anybody = true;
     }
-    if (load_pending(r, e) < 0 || index_flush(r->index, e) < 0)
+    if (load_pending(r, e) < 0 || repo_load_lost(r, e) < 0
+        || index_flush(r->index, e) < 0)
         return -1;
     return judge(r, anybody, e);
 }

@@ -12,7 +12,7 @@
 #include <sqlite3.h>
 #include <stdarg.h>
 
-#define SQL_STATEMENTS 40
+#define SQL_STATEMENTS 64
 
 struct sql {
     sqlite3 *db;

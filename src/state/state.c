@@ -32,6 +32,10 @@ static const char schema[] =
     "CREATE TABLE IF NOT EXISTS segments(key TEXT PRIMARY KEY, packs BLOB);"
     "CREATE TABLE IF NOT EXISTS commits(id INTEGER PRIMARY KEY AUTOINCREMENT,"
     " snapshot TEXT, target TEXT, packs BLOB, UNIQUE(snapshot, target));"
+    "CREATE TABLE IF NOT EXISTS voids(id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " snapshot TEXT, target TEXT, UNIQUE(snapshot, target));"
+    "CREATE TABLE IF NOT EXISTS lost(id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " pack BLOB UNIQUE);"
     "CREATE TABLE IF NOT EXISTS marks(target TEXT, host TEXT, seq INT, snapshot TEXT,"
     " PRIMARY KEY(target, host)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS runs(id INTEGER PRIMARY KEY, kind TEXT, subject TEXT,"
@@ -392,11 +396,95 @@ state_commit_done(struct state *s, const char *snapshot, const char *target,
 }
 
 int
+state_commit_get(struct state *s, const char *snapshot, const char *target,
+                 struct buf *packs, struct err *e)
+{
+    pthread_mutex_lock(&s->lock);
+    sqlite3_stmt *q = sql_query(&s->main,
+                                "SELECT packs FROM commits WHERE snapshot=? AND target=?",
+                                "tt", e, snapshot, target);
+    int rc = q ? sql_step(&s->main, q, e) : -1;
+    if (rc == 1)
+        buf_put_slice(packs, sql_blob(q, 0));
+    sql_end(q);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+int
+state_commit_next(struct state *s, const char *target, int64_t *id, struct buf *snapshot,
+                  struct buf *packs, struct err *e)
+{
+    pthread_mutex_lock(&s->lock);
+    sqlite3_stmt *q = sql_query(&s->main,
+                                "SELECT id,snapshot,packs FROM commits"
+                                " WHERE target=? AND id>? ORDER BY id LIMIT 1",
+                                "ti", e, target, *id);
+    int rc = q ? sql_step(&s->main, q, e) : -1;
+    if (rc == 1) {
+        *id = sql_int(q, 0);
+        buf_put_slice(snapshot, sql_blob(q, 1));
+        buf_put_slice(packs, sql_blob(q, 2));
+    }
+    sql_end(q);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+int
 state_commit_list(struct state *s, const char *target, state_blob_fn *fn, void *arg,
                   struct err *e)
 {
     return list_blobs(s, "SELECT snapshot,packs FROM commits WHERE target=? ORDER BY id",
                       "t", target, fn, arg, e);
+}
+
+int
+state_void_add(struct state *s, const char *snapshot, const char *target, struct err *e)
+{
+    return run(s, "INSERT OR IGNORE INTO voids(snapshot,target) VALUES(?,?)", e, "tt",
+               snapshot, target);
+}
+
+int
+state_void_done(struct state *s, const char *snapshot, const char *target, struct err *e)
+{
+    return run(s, "DELETE FROM voids WHERE snapshot=? AND target=?", e, "tt", snapshot,
+               target);
+}
+
+int
+state_void_first(struct state *s, const char *target, struct buf *snapshot, struct err *e)
+{
+    pthread_mutex_lock(&s->lock);
+    sqlite3_stmt *q = sql_query(&s->main,
+                                "SELECT snapshot FROM voids WHERE target=?"
+                                " ORDER BY id LIMIT 1",
+                                "t", e, target);
+    int rc = q ? sql_step(&s->main, q, e) : -1;
+    if (rc == 1)
+        buf_put_slice(snapshot, sql_blob(q, 0));
+    sql_end(q);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+int
+state_lost_put(struct state *s, struct slice pack, struct err *e)
+{
+    return run(s, "INSERT OR REPLACE INTO lost(pack) VALUES(?)", e, "b", pack);
+}
+
+int
+state_lost_drop(struct state *s, struct slice pack, struct err *e)
+{
+    return run(s, "DELETE FROM lost WHERE pack=?", e, "b", pack);
+}
+
+int
+state_lost_list(struct state *s, state_blob_fn *fn, void *arg, struct err *e)
+{
+    return list_blobs(s, "SELECT pack,'' FROM lost ORDER BY id", "", NULL, fn, arg, e);
 }
 
 int

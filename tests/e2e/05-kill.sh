@@ -1,7 +1,7 @@
 #!/bin/bash
 # kill -9 at random moments of a backup and of a restore: 5 of each, 50 with
 # DRTOOL_LONG. Moments are drawn evenly over the measured time of a whole run;
-# SEED repeats them.
+# SEED repeats them. And SIGTERM at moments of a backup.
 # shellcheck source=tests/e2e/lib.sh disable=SC2317 # try calls the functions
 . "$(dirname "$0")/lib.sh"
 
@@ -163,6 +163,27 @@ stubborn() {
     rm -rf "$W/back"
 }
 
+# SIGTERM ends a backup in order, whenever it comes; what was done is kept.
+stopped_backups() {
+    local i ms whole any=
+    whole=$(cat "$W/ms.backup")
+    for ((i = 1; i <= 2 * ROUNDS; i++)); do
+        ms=$((20 + whole * i / (2 * ROUNDS + 1)))
+        CASE="backup stopped after $ms ms of $whole"
+        reset clean
+        dr_start backup
+        sleep "$(printf '%d.%03d' $((ms / 1000)) $((ms % 1000)))"
+        kill -TERM "$pid" 2>/dev/null
+        dr_wait
+        [ "$got" -eq 0 ] && continue # it was through
+        [ "$got" -eq 130 ] || fail "ended with $got, not 130: $(cat "$ERR")"
+        any=x
+        dr 0 backup
+        back tree "$S"
+    done
+    [ -n "$any" ] || fail "none was stopped before it ended"
+}
+
 killed_restore() {
     rm -rf "$W/part"
     if kill_after "$1" restore tree --to "$W/part"; then
@@ -205,6 +226,7 @@ watched_restore() {
 
 try "an undisturbed run to compare with" prepare || finish
 try "kill -9 at $ROUNDS moments of a backup" backups
+try "SIGTERM at $((2 * ROUNDS)) moments of a backup" stopped_backups
 try "a backup killed four times in a row" stubborn
 try "kill -9 at $ROUNDS moments of a restore" restores
 try "nothing wrong under a final name at any moment" watched_restore

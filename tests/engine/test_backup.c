@@ -1,297 +1,11 @@
-#include "../../src/repo/signed.h"
-#include "base/clock.h"
-#include "base/log.h"
-#include "base/text.h"
-#include "codec/record.h"
-#include "engine/restore.h"
-#include "engine/sync.h"
-#include "engine/verify.h"
-#include "storage/dir.h"
-#include "support/fixture.h"
+#include "base/cancel.h"
+#include "support/lab.h"
 
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define TARGETS 3
-#define BIG ((size_t)400 << 10)
-
-/* A repository on three targets, a source, and what goes wrong. */
-struct lab {
-    struct site site;
-    char *src;
-    char *paths[2];
-    char *argv[4];
-    struct conf_source source;
-    struct fault_plan plans[TARGETS];
-    struct storage *faults[TARGETS]; /* while the repository is open */
-    struct hook hook;
-    size_t hooked;          /* the target that has it; TARGETS: none */
-    unsigned condemnations; /* marks that the hook still puts */
-    const char *condemn_at; /* behind the put of a key that begins so */
-    struct backup_result result;
-    uint64_t told; /* bytes done, as the last tick told */
-    struct err e;
-};
-
-static struct storage *
-wrap(void *arg, const char *target, struct storage *inner)
-{
-    struct lab *l = arg;
-    size_t i = (size_t)(target[1] - '0');
-
-    if (i == l->hooked)
-        inner = storage_hook(inner, &l->hook);
-    return l->faults[i] = storage_fault(inner, &l->plans[i]);
-}
-
-/* Small files for a bundle, a big one, one with a hole, a link, a folder. */
-static void
-fill_source(struct lab *l)
-{
-    static uint8_t big[BIG];
-    AUTOFREE char *hole = mem_printf("%s/hole", l->src);
-    AUTOFREE char *link = mem_printf("%s/link", l->src);
-
-    for (unsigned i = 0; i < 12; i++) {
-        AUTOFREE char *name = mem_printf("src/small/%u", i);
-        AUTOFREE char *text = mem_printf("this is the small file number %u\n", i);
-        folder_write(&l->site.folder, name, slice_str(text));
-    }
-    fill_bytes(big, sizeof big, 7);
-    folder_write(&l->site.folder, "src/big", slice_of(big, sizeof big));
-    folder_write(&l->site.folder, "src/empty", SLICE(""));
-    folder_write(&l->site.folder, "src/hole", slice_of(big, 70000));
-    assert_int_equal(truncate(hole, 1 << 20), 0);
-    assert_int_equal(symlink("big", link), 0);
-}
-
-static void
-lab_attach(struct lab *l)
-{
-    l->src = folder_path(&l->site.folder, "src");
-    l->paths[0] = l->src;
-    l->source = (struct conf_source){ .name = mem_strdup("web"),
-                                      .kind = SOURCE_FILES,
-                                      .files = { .paths = l->paths,
-                                                 .match_inode = true } };
-    l->hooked = TARGETS;
-    l->site.wrap = wrap;
-    l->site.wrap_arg = l;
-}
-
-static void
-lab_init(struct lab *l)
-{
-    log_set_level(LOG_WARN);
-    *l = (struct lab){ .hooked = TARGETS };
-    site_make(&l->site, TARGETS);
-    lab_attach(l);
-    fill_source(l);
-}
-
-static void
-lab_release(struct lab *l)
-{
-    site_remove(&l->site);
-    mem_free(l->src);
-    mem_free(l->source.name);
-}
-
-#define LAB(name)                         \
-    CLEANUP(lab_release) struct lab name; \
-    lab_init(&name)
-
-static void
-lab_open(struct lab *l)
-{
-    site_open(&l->site);
-    assert_ok(repo_load_index(l->site.repo, &l->e), &l->e);
-    assert_ok(repo_start(l->site.repo, &l->e),
-              &l->e);
-}
-
-static void
-on_backup_tick(void *arg, const struct backup_progress *p)
-{
-    ((struct lab *)arg)->told = atomic_load(&p->bytes) + atomic_load(&p->in_hand);
-}
-
-static int
-back_up_open(struct lab *l, unsigned threads)
-{
-    struct backup_options o = {
-        .source = &l->source, .threads = threads, .tick = on_backup_tick, .arg = l
-    };
-
-    l->e = (struct err){ 0 };
-    int rc = engine_backup(l->site.repo, &o, &l->result, &l->e);
-    if (rc == 0)
-        assert_int_equal(l->told, l->result.bytes);
-    return rc;
-}
-
-/* A whole run, as the command makes it. */
-static int
-back_up(struct lab *l, unsigned threads)
-{
-    lab_open(l);
-    int rc = back_up_open(l, threads);
-    site_close(&l->site);
-    return rc;
-}
-
-static void
-back_up_well(struct lab *l)
-{
-    assert_ok(back_up(l, 2), &l->e);
-    assert_string_equal(status_name(l->result.status), "ok");
-    for (size_t i = 0; i < TARGETS; i++)
-        assert_true(l->result.targets[i].committed);
-}
-
-static void
-no_faults(struct lab *l)
-{
-    memset(l->plans, 0, sizeof l->plans);
-}
-
-static void
-on_sync_tick(void *arg, const struct sync_progress *p)
-{
-    assert_true(p->bytes <= p->bytes_total);
-    *(struct sync_progress *)arg = *p;
-}
-
-static void
-sync_well(struct lab *l)
-{
-    struct sync_progress told = { .bytes_total = 1 };
-    struct sync_options o = { .tick = on_sync_tick, .arg = &told };
-    struct sync_result res;
-
-    lab_open(l);
-    assert_ok(engine_sync(l->site.repo, &o, &res, &l->e), &l->e);
-    for (size_t i = 0; i < TARGETS; i++)
-        if (!res.targets[i].committed)
-            fail_msg("%s: %s", res.targets[i].name, err_text(&res.targets[i].why));
-    site_close(&l->site);
-    assert_int_equal(told.bytes, told.bytes_total);
-    for (size_t i = 0; i < TARGETS; i++)
-        told.objects -= res.targets[i].sent_objects;
-    assert_int_equal(told.objects, 0);
-}
-
-static void
-on_damage(void *arg, const struct verify_damage *d)
-{
-    (void)arg;
-    print_message("%s: %s %.*s: %s\n", d->target, d->object ? d->object : "",
-                  (int)d->path.len, d->path.ptr ? (const char *)d->path.ptr : "", d->why);
-}
-
-static void
-on_verify_tick(void *arg, const struct verify_progress *p)
-{
-    ((struct lab *)arg)->told = atomic_load(&p->bytes);
-}
-
-/* Every target, read whole, holds every snapshot whole. */
-static void
-verify_well(struct lab *l, unsigned snapshots)
-{
-    struct verify_options o = {
-        .level = 3, .threads = 2, .damage = on_damage, .tick = on_verify_tick, .arg = l
-    };
-    struct verify_result res;
-
-    lab_open(l);
-    assert_ok(engine_verify(l->site.repo, &o, &res, &l->e), &l->e);
-    site_close(&l->site);
-    assert_int_equal(res.target_count, TARGETS);
-    assert_int_equal(res.damaged_files, 0);
-    assert_int_equal(res.unhealed, 0);
-    assert_int_equal(res.unasked, 0);
-    for (size_t i = 0; i < TARGETS; i++) {
-        assert_int_equal(res.targets[i].snapshots, snapshots);
-        l->told -= res.targets[i].bytes_read;
-    }
-    assert_int_equal(l->told, 0);
-}
-
-static struct repo *
-open_reader(struct lab *l, bool fresh)
-{
-    struct repo_options o = {
-        .conf = &l->site.conf, .temporary = fresh, .wrap = wrap, .wrap_arg = l
-    };
-    struct repo *r = NULL;
-
-    assert_ok(repo_open(&o, &r, &l->e), &l->e);
-    assert_ok(repo_load_index(r, &l->e), &l->e);
-    return r;
-}
-
-static void
-on_restore_issue(void *arg, enum restore_issue kind, struct slice path, const char *why)
-{
-    (void)arg;
-    print_message("restore issue %u: %.*s: %s\n", kind, (int)path.len,
-                  (const char *)path.ptr, why);
-}
-
-static void
-on_restore_tick(void *arg, const struct restore_progress *p)
-{
-    ((struct lab *)arg)->told = atomic_load(&p->bytes);
-}
-
-/* The newest snapshot, restored, is the source. With `fresh` by a machine
- * that has nothing but the key. */
-static void
-restore_well(struct lab *l, bool fresh)
-{
-    CLEANUP(repo_close_p) struct repo *r = open_reader(l, fresh);
-    CLEANUP(snapshot_list_release) struct snapshot_list list = { 0 };
-    AUTOFREE char *to = folder_path(&l->site.folder, "restored");
-    struct snapshot_row *row = NULL;
-    struct restore_result res;
-
-    assert_ok(fs_remove_tree(to, &l->e), &l->e);
-    assert_ok(repo_snapshots(r, &list, &l->e), &l->e);
-    assert_ok(repo_find_snapshot(&list, "web", &row, &l->e), &l->e);
-    struct restore_options o = { .snapshot = &row->info,
-                                 .to = to,
-                                 .threads = 2,
-                                 .owner = OWNER_SKIP,
-                                 .issue = on_restore_issue,
-                                 .tick = on_restore_tick,
-                                 .arg = l };
-    assert_ok(engine_restore(r, &o, &res, &l->e), &l->e);
-    assert_int_equal(res.damaged, 0);
-    assert_int_equal(res.blocked, 0);
-    assert_int_equal(l->told, res.bytes);
-    if (l->source.kind == SOURCE_COMMAND)
-        return;
-    AUTOFREE char *diff = mem_printf("diff -r --no-dereference %s %s%s >&2", l->src, to,
-                                     l->src);
-    assert_int_equal(system(diff), 0);
-}
-
-static void
-change_source(struct lab *l, unsigned round)
-{
-    AUTOFREE char *text = mem_printf("changed in round %u\n", round);
-    AUTOFREE char *name = mem_printf("src/small/new-%u", round);
-    uint8_t noise[100000];
-
-    folder_write(&l->site.folder, "src/small/3", slice_str(text));
-    folder_write(&l->site.folder, name, slice_str(text));
-    fill_bytes(noise, sizeof noise, 100 + round);
-    folder_write(&l->site.folder, "src/fresh", slice_of(noise, sizeof noise));
-}
 
 /* The good case. */
 
@@ -352,16 +66,6 @@ unchanged_files_are_not_read(void **state)
 }
 
 static int
-take_key(void *arg, const struct object_info *o, struct err *e)
-{
-    struct buf *keys = arg;
-
-    (void)e;
-    buf_put(keys, o->key, PACK_KEY_LEN + 1);
-    return 0;
-}
-
-static int
 by_bytes(const void *a, const void *b)
 {
     return memcmp(a, b, 40);
@@ -372,11 +76,11 @@ by_bytes(const void *a, const void *b)
 static void
 chunks_of(struct lab *l, struct buf *out)
 {
-    CLEANUP(repo_close_p) struct repo *r = open_reader(l, true);
+    CLEANUP(repo_close_p) struct repo *r = lab_reader(l, true);
     CLEANUP(storage_close_p) struct storage *s = site_store(&l->site, 0);
     AUTOBUF struct buf keys = BUF(1 << 20);
 
-    assert_ok(storage_list(s, "pack/", take_key, &keys, &l->e), &l->e);
+    assert_ok(storage_list(s, "pack/", lab_take_key, &keys, &l->e), &l->e);
     for (size_t k = 0; k < keys.len; k += PACK_KEY_LEN + 1) {
         AUTOBUF struct buf pack = BUF(PACK_MAX), plain = BUF(1 << 20);
         struct range range = { .key = (const char *)keys.ptr + k };
@@ -562,6 +266,78 @@ what_a_failed_run_did_not_send_is_not_relied_upon(void **state)
     restore_well(&l, false);
 }
 
+/* More pairs of links than are remembered, and all of them unread as in the parent:
+ * a new pair behind them is still stored, its second name by its first. */
+static void
+any_number_of_links_may_be_kept(void **state)
+{
+    struct timespec old[2] = { { 1000000000, 0 }, { 1000000000, 0 } };
+    enum { PAIRS = 16384 + 16 };
+    LAB(l);
+
+    (void)state;
+    l.source.files.match_inode = false; /* change times cannot be set back */
+    folder_write(&l.site.folder, "src/pairs/new", SLICE("first"));
+    for (unsigned i = 0; i < PAIRS; i++) {
+        AUTOFREE char *name = mem_printf("src/pairs/%05u-a", i);
+        AUTOFREE char *a = folder_path(&l.site.folder, name);
+        AUTOFREE char *b = mem_printf("%.*sb", (int)strlen(a) - 1, a);
+        AUTOCLOSE int fd = open(a, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+        assert_true(fd >= 0 && write(fd, "x", 1) == 1);
+        assert_int_equal(futimens(fd, old), 0);
+        assert_int_equal(link(a, b), 0);
+    }
+    back_up_well(&l);
+    AUTOFREE char *first = folder_path(&l.site.folder, "src/z-first");
+    AUTOFREE char *second = folder_path(&l.site.folder, "src/z-second");
+    folder_write(&l.site.folder, "src/z-first", SLICE("a new pair"));
+    assert_int_equal(link(first, second), 0);
+    back_up_well(&l);
+    assert_true(l.result.kept >= 2 * PAIRS);
+    restore_well(&l, true);
+}
+
+static void
+cancel_at_tick(void *arg, const struct backup_progress *p)
+{
+    (void)arg;
+    if (atomic_load(&p->entries) > 0)
+        cancel_request();
+}
+
+/* A signal comes while a bundle of small files is open: the run says that it was
+ * stopped, and the next one knows no trouble. */
+static void
+a_run_that_is_stopped_ends_in_order(void **state)
+{
+#ifdef __SANITIZE_THREAD__
+    skip(); /* it knows no threads in children */
+#endif
+    LAB(l);
+
+    (void)state;
+    for (unsigned threads = 0; threads <= 2; threads += 2) {
+        struct backup_options o = { .source = &l.source,
+                                    .threads = threads,
+                                    .tick = cancel_at_tick };
+        int status = 0;
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            lab_open(&l);
+            int rc = engine_backup(l.site.repo, &o, &l.result, &l.e);
+            site_close(&l.site);
+            _exit(rc == -1 && l.e.kind == ERR_CANCELLED ? 0 : 1);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 0);
+    }
+    back_up_well(&l);
+    verify_well(&l, 1);
+    restore_well(&l, true);
+}
+
 /* In a child, since what is wrong here ends the program. */
 static void
 assert_survives(struct lab *l, struct slice config, const char *const *tags)
@@ -740,7 +516,7 @@ a_death_at_any_call_costs_no_backup(void **state)
         died += WEXITSTATUS(status) == 137;
         no_faults(&l);
         back_up_well(&l);
-        struct verify_options o = { .level = 3, .threads = 2, .damage = on_damage };
+        struct verify_options o = { .level = 3, .threads = 2, .damage = lab_on_damage };
         struct verify_result res;
         lab_open(&l);
         assert_ok(engine_verify(l.site.repo, &o, &res, &l.e), &l.e);
@@ -794,65 +570,6 @@ with_no_target_at_all_the_work_is_kept_and_sent_later(void **state)
 }
 
 /* Packs that are being pruned. */
-
-static bool
-is_data(struct storage *s, const char *key)
-{
-    AUTOBUF struct buf head = BUF(HEADER_LEN);
-    struct range range = { .key = key, .len = HEADER_LEN };
-    struct err e = { 0 };
-
-    assert_ok(storage_get(s, &range, &head, &e), &e);
-    return head.ptr[8] == OBJECT_DATA;
-}
-
-/* Names all packs of data that target `i` has in a mark of maintenance there;
- * the names go to `names` (may be NULL). */
-static void
-condemn(struct lab *l, size_t i, struct buf *names)
-{
-    const struct keys *k = repo_keys(l->site.repo);
-    CLEANUP(storage_close_p) struct storage *s = site_store(&l->site, i);
-    AUTOBUF struct buf keys = BUF(1 << 20), packs = BUF(1 << 20), mark = BUF(1 << 20);
-    struct header h = { .type = OBJECT_MARK };
-    struct err e = { 0 };
-    char hex[65];
-
-    assert_ok(storage_list(s, "pack/", take_key, &keys, &e), &e);
-    for (size_t at = 0; at < keys.len; at += PACK_KEY_LEN + 1) {
-        const char *key = (const char *)keys.ptr + at;
-        uint8_t name[32];
-        assert_true(pack_name(name, key));
-        if (is_data(s, key))
-            buf_put(&packs, name, 32);
-    }
-    assert_true(packs.len > 0);
-    memcpy(h.repo, k->repo_id, ID_LEN);
-    header_put(&mark, &h);
-    record_put(&mark, 1, slice_of(fleet_target(repo_fleet(l->site.repo), i)->id, ID_LEN));
-    record_put(&mark, 2, buf_slice(&packs));
-    signed_end(&mark, OBJECT_MARK, signer_maintain, k->maintain_seed);
-    struct body body = body_of(buf_slice(&mark));
-    text_hex(hex, body.sha256, 32);
-    AUTOFREE char *key = mem_printf("gc/%08llx-%s.mark",
-                                    (unsigned long long)clock_now().s / 3600, hex);
-    assert_ok(storage_put(s, key, &body, 0, &e), &e);
-    if (names)
-        buf_put_slice(names, buf_slice(&packs));
-}
-
-static void
-remove_packs(struct lab *l, size_t i, struct slice names)
-{
-    CLEANUP(storage_close_p) struct storage *s = site_store(&l->site, i);
-
-    for (size_t at = 0; at < names.len; at += 32) {
-        char key[PACK_KEY_LEN + 1];
-        const char *one = key;
-        pack_key(key, names.ptr + at);
-        assert_ok(storage_remove(s, &one, 1, &l->e), &l->e);
-    }
-}
 
 /* A pack that one target is about to prune is as good as gone. */
 static void
@@ -936,7 +653,7 @@ replaces_the_snapshot(const char *at, size_t done)
         assert_true(i != 1 || site_count(&l.site, i, "done/") == done);
     }
     l.hooked = TARGETS;
-    struct repo *r = open_reader(&l, false);
+    struct repo *r = lab_reader(&l, false);
     struct snapshot_list list = { 0 };
     assert_ok(repo_snapshots(r, &list, &l.e), &l.e);
     assert_int_equal(list.count, 1);
@@ -976,6 +693,8 @@ main(void)
         cmocka_unit_test(a_source_that_is_empty_is_an_error),
         cmocka_unit_test(a_source_that_shrank_by_half_is_an_error),
         cmocka_unit_test(what_a_failed_run_did_not_send_is_not_relied_upon),
+        cmocka_unit_test(any_number_of_links_may_be_kept),
+        cmocka_unit_test(a_run_that_is_stopped_ends_in_order),
         cmocka_unit_test(a_large_configuration_does_not_end_the_program),
         cmocka_unit_test(long_tags_do_not_end_the_program),
         cmocka_unit_test(without_a_quorum_the_work_is_kept_and_sent_later),

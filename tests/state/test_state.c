@@ -336,6 +336,61 @@ commits_wait_in_order_for_each_target(void **state)
 }
 
 static void
+commits_are_taken_one_at_a_time(void **state)
+{
+    AUTOBUF struct buf all = BUF(1000);
+    int64_t id = 0;
+    int rc;
+    STORE(s);
+
+    (void)state;
+    assert_ok(state_commit_add(s.state, "snap/2", "nas", SLICE("p2"), &s.e), &s.e);
+    assert_ok(state_commit_add(s.state, "snap/1", "nas", SLICE("p1"), &s.e), &s.e);
+    assert_ok(state_commit_add(s.state, "snap/3", "eu", SLICE("p3"), &s.e), &s.e);
+    do {
+        AUTOBUF struct buf key = BUF(100), packs = BUF(100);
+        rc = state_commit_next(s.state, "nas", &id, &key, &packs, &s.e);
+        if (rc == 1) { /* what was done, or comes meanwhile, does no harm */
+            buf_printf(&all, "%s=%.*s;", buf_cstr(&key), (int)packs.len, packs.ptr);
+            assert_ok(state_commit_done(s.state, buf_cstr(&key), "nas", &s.e), &s.e);
+        }
+        if (strcmp(buf_cstr(&key), "snap/2") == 0)
+            assert_ok(state_commit_add(s.state, "snap/4", "nas", SLICE("p4"), &s.e),
+                      &s.e);
+    } while (rc == 1);
+    assert_int_equal(rc, 0);
+    assert_string_equal(buf_cstr(&all), "snap/2=p2;snap/1=p1;snap/4=p4;");
+    buf_clear(&all);
+    assert_int_equal(state_commit_get(s.state, "snap/3", "nas", &all, &s.e), 0);
+    assert_int_equal(state_commit_get(s.state, "snap/3", "eu", &all, &s.e), 1);
+    assert_string_equal(buf_cstr(&all), "p3");
+}
+
+static void
+what_is_to_be_voided_is_kept_for_each_target(void **state)
+{
+    AUTOBUF struct buf key = BUF(100);
+    STORE(s);
+
+    (void)state;
+    assert_int_equal(state_void_first(s.state, "nas", &key, &s.e), 0);
+    assert_ok(state_void_add(s.state, "snap/2", "nas", &s.e), &s.e);
+    assert_ok(state_void_add(s.state, "snap/1", "nas", &s.e), &s.e);
+    assert_ok(state_void_add(s.state, "snap/2", "nas", &s.e), &s.e);
+    assert_ok(state_void_add(s.state, "snap/2", "eu", &s.e), &s.e);
+    store_again(&s);
+    assert_int_equal(state_void_first(s.state, "nas", &key, &s.e), 1);
+    assert_string_equal(buf_cstr(&key), "snap/2");
+    assert_ok(state_void_done(s.state, "snap/2", "nas", &s.e), &s.e);
+    buf_clear(&key);
+    assert_int_equal(state_void_first(s.state, "nas", &key, &s.e), 1);
+    assert_string_equal(buf_cstr(&key), "snap/1");
+    assert_ok(state_void_done(s.state, "snap/1", "nas", &s.e), &s.e);
+    assert_int_equal(state_void_first(s.state, "nas", &key, &s.e), 0);
+    assert_int_equal(state_void_first(s.state, "eu", &key, &s.e), 1);
+}
+
+static void
 marks_remember_the_highest_number_seen(void **state)
 {
     AUTOBUF struct buf snapshot = BUF(1000);
@@ -639,6 +694,8 @@ main(void)
         cmocka_unit_test(published_packs_are_pending_until_a_target_lists_them),
         cmocka_unit_test(segments_are_found_by_key),
         cmocka_unit_test(commits_wait_in_order_for_each_target),
+        cmocka_unit_test(commits_are_taken_one_at_a_time),
+        cmocka_unit_test(what_is_to_be_voided_is_kept_for_each_target),
         cmocka_unit_test(marks_remember_the_highest_number_seen),
         cmocka_unit_test(runs_are_told_newest_first),
         cmocka_unit_test(what_is_aborted_never_was),

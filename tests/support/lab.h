@@ -1,0 +1,70 @@
+/*
+ * lab: a repository on three targets, a source, and what goes wrong: what the tests
+ * of whole runs share.
+ */
+#ifndef TESTS_SUPPORT_LAB_H
+#define TESTS_SUPPORT_LAB_H
+
+#include "engine/backup.h"
+#include "engine/verify.h"
+#include "support/fixture.h"
+
+#define TARGETS 3
+#define BIG ((size_t)400 << 10)
+
+struct lab {
+    struct site site;
+    char *src;
+    char *paths[2];
+    char *argv[4];
+    struct conf_source source;
+    struct fault_plan plans[TARGETS];
+    struct storage *faults[TARGETS]; /* while the repository is open */
+    struct hook hook;
+    size_t hooked;          /* the target that has it; TARGETS: none */
+    unsigned condemnations; /* marks that the hook still puts */
+    const char *condemn_at; /* behind the put of a key that begins so */
+    struct backup_result result;
+    uint64_t told; /* bytes done, as the last tick told */
+    struct err e;
+};
+
+void lab_init(struct lab *l);   /* fills the source */
+void lab_attach(struct lab *l); /* to a site that is there */
+void lab_release(struct lab *l);
+
+#define LAB(name)                         \
+    CLEANUP(lab_release) struct lab name; \
+    lab_init(&name)
+
+/* Opens the repository for writing and starts the lanes; site_close() ends it. */
+void lab_open(struct lab *l);
+/* Another repository, for reading. With `fresh` as on a machine that has nothing but
+ * the key. */
+struct repo *lab_reader(struct lab *l, bool fresh);
+
+/* Small files for a bundle, a big one, one with a hole, a link, a folder. */
+void fill_source(struct lab *l);
+void change_source(struct lab *l, unsigned round);
+
+int back_up_open(struct lab *l, unsigned threads); /* after lab_open() */
+int back_up(struct lab *l, unsigned threads); /* a whole run, as the command makes it */
+void back_up_well(struct lab *l);
+void sync_well(struct lab *l);
+void no_faults(struct lab *l);
+/* Every target, read whole, holds every snapshot whole. */
+void verify_well(struct lab *l, unsigned snapshots);
+void lab_on_damage(void *arg, const struct verify_damage *d); /* prints it */
+/* The newest snapshot, restored, is the source. */
+void restore_well(struct lab *l, bool fresh);
+
+/* A storage_list_fn; arg is a buf that gets the keys of packs, with their NULs. */
+int lab_take_key(void *arg, const struct object_info *o, struct err *e);
+/* The names of target i's packs of data, or of those of metadata. */
+void packs_of(struct lab *l, size_t i, bool data, struct buf *names);
+/* Names all packs of data that target `i` has in a mark of maintenance there;
+ * the names go to `names` (may be NULL). The repository is open. */
+void condemn(struct lab *l, size_t i, struct buf *names);
+void remove_packs(struct lab *l, size_t i, struct slice names);
+
+#endif
