@@ -301,19 +301,21 @@ find_by_id(const struct snapshot_list *l, const char *prefix, struct snapshot_ro
     return *out ? 0 : -1;
 }
 
-/* A newer one of the same source that no target has complete is worth a word. */
+/* A newer one of the same source (and host, if one was named) that no target has
+ * complete is worth a word. The list is in order of age, also within a second. */
 static void
 warn_of_newer(const struct snapshot_list *l, const struct snapshot_row *chosen,
-              int64_t until)
+              const char *host, int64_t until)
 {
-    for (size_t i = 0; i < l->count; i++) {
-        const struct snapshot_row *row = &l->rows[i];
+    for (const struct snapshot_row *row = chosen + 1; row < l->rows + l->count; row++) {
+        char hex[65];
+        text_hex(hex, row->name.sha256, 32);
         if (row->loaded && strcmp(row->info.source, chosen->info.source) == 0
-            && row->info.started.s > chosen->info.started.s
+            && (!host || strcmp(row->info.host, host) == 0)
             && row->info.started.s <= until && !snapshot_committed(row))
-            log_warn("a newer snapshot of %s, of %s, is complete on no target; `drtool "
-                     "snapshots --all` lists it",
-                     row->info.source, text_of_time(row->info.started.s));
+            log_warn("a newer snapshot of %s, %.12s of %s, is complete on no target; "
+                     "`drtool snapshots --all` lists it",
+                     row->info.source, hex, text_of_time(row->info.started.s));
     }
 }
 
@@ -347,7 +349,7 @@ repo_find_snapshot(const struct snapshot_list *l, const char *text,
             *out = row;
     }
     if (*out) {
-        warn_of_newer(l, *out, until);
+        warn_of_newer(l, *out, colon ? name : NULL, until);
         return 0;
     }
     if (!at && !colon && is_hex(text)) {

@@ -152,11 +152,13 @@ all_named() {
 # Exact, since the object was not needed; or an older snapshot was the newest that
 # can be believed, and it was said which is not.
 whole_or_warned() {
-    local diff
+    local diff snap
     diff=$(rsync -aHAX --checksum --dry-run --itemize-changes --delete "$S/" "$W/back$S/" 2>&1)
     [ -z "$diff" ] && return
     [[ $1 == @(done|snap)/* ]] || fail "status 0, but: $(head -n 5 <<<"$diff")"
-    grep -qE "$(basename "${1%-*}")|rolled back" "$ERR" \
+    snap=${1#*/}
+    snap=$(basename "$(echo "$W/whole/t1/snap/${snap%-*}"-*)") # its number and its id
+    grep -qE "${snap%-*}|rolled back|tree, ${snap:11:12} of .* is complete on no target" "$ERR" \
         || fail "an older snapshot was restored without a word: $(head -c 300 "$ERR")"
 }
 
@@ -193,6 +195,21 @@ all_targets() {
         dr_any verify --level 3
         sensible verify
     done
+}
+
+# The newest snapshot of tree counts nowhere any more: the one before is restored,
+# and it is said which one was left.
+no_record() {
+    local id snap
+    reset
+    dr 0 --json snapshots tree
+    id=$(json 'd["snapshots"][-1]["id"]')
+    snap=$(cd "$R/t1/snap" && echo */*-"$id")
+    rm "$R"/t[123]/done/"${snap%-*}"-*
+    rm -rf "$W/back"
+    dr 0 restore tree --to "$W/back"
+    whole_or_warned "snap/$snap"
+    says "a newer snapshot of tree, ${id:0:12} of "
 }
 
 # each FUNCTION: for all objects, with one kind of damage or with all.
@@ -259,6 +276,7 @@ try "a repository of some 40 objects" prepare || finish
 try "the packs that a restore needs" find_needed
 try "each object damaged on one target" each one_target
 try "each object damaged on all targets" each all_targets
+try "a commit record gone from all targets" no_record
 try "one pack damaged at other places on each target" different_places
 try "two of three targets damaged everywhere" two_of_three
 finish
