@@ -125,6 +125,7 @@ struct snapshot_row {
     char key[CHAIN_KEY_LEN + 1];
     struct chain_name name;
     uint32_t snap, done, gone; /* bit i: target i has it */
+    bool checked;              /* its host has signed it under this name */
     bool loaded;
     struct snapshot info; /* when loaded */
 };

@@ -105,6 +105,16 @@ MUST_USE int conf_enroll(struct repo *r, struct buf *object, char key[81], struc
 void host_new(struct repo *r);
 MUST_USE int host_store(struct repo *r, struct err *e);
 
+/* Gets snap/ from a target and checks what needs no key: hash, signature, and that
+ * host and number of its name are those of its signer and its body. *header and
+ * *body borrow from `object`. */
+MUST_USE int repo_open_snapshot(struct repo *r, struct target *t, const char *key,
+                                struct buf *object, struct slice *header,
+                                struct slice *body, struct err *e);
+/* Says of a listed object only that it is not to be believed; else the target (or
+ * we) failed. */
+bool repo_is_unbelievable(const struct err *e);
+
 /* Opens done/ or gone/ and checks that it is about the snapshot its name tells,
  * on this target, and signed by who may: any host for done/, the snapshot's own
  * or maintenance for gone/. `snapshot` gets the snapshot's key. */
