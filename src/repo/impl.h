@@ -62,10 +62,12 @@ struct repo {
     char host_tag[17], host_name[65];
     uint64_t next_seq;
     uint8_t last_snapshot[32];
-    /* The chain of configuration records. */
+    /* The configuration records, and what follows from them. */
+    struct conf_record *records;
+    size_t record_count, record_cap;
     struct host *hosts;
     size_t host_count;
-    int64_t conf_seq; /* of the newest; -1: none */
+    int64_t conf_seq; /* of the head; -1: none */
     uint8_t conf_head[32];
     bool rollback_seen;
     /* Listings. */
@@ -93,15 +95,28 @@ MUST_USE int repo_probe(struct repo *r, struct err *e);
 void repo_header_object(const struct keys *k, const uint8_t target_id[ID_LEN],
                         struct buf *out);
 
-/* chain.c: configuration records and hosts. */
+/* chain.c: the configuration records. */
 MUST_USE int repo_load_conf(struct repo *r, struct err *e);
+/* The record that makes this host known; it follows the head. */
+MUST_USE int conf_enroll(struct repo *r, struct buf *object, char key[81], struct err *e);
+/* Makes the object of a record, with the root key. */
+void conf_seal(const struct keys *k, const uint8_t nonce[NONCE_LEN], struct slice record,
+               struct buf *object);
+/* Checks a record by itself and takes it among the known ones. 1 it is new, 0 it
+ * was known, -1. */
+MUST_USE int conf_take(struct repo *r, struct slice object, struct err *e);
+/* Takes a record just made among the known ones and remembers it. */
+MUST_USE int conf_keep(struct repo *r, struct slice object, struct err *e);
+/* Puts all known records on a target. */
+MUST_USE int conf_put_all(struct repo *r, struct target *t, struct err *e);
+void conf_release(struct repo *r);
+
+/* host.c: this host and the others. */
 MUST_USE int repo_load_host(struct repo *r, struct err *e); /* enrolls it if it may */
 /* Knows revoked hosts too: what they stored before stays readable. */
 bool repo_signer(void *arg, const uint8_t signer[ID_LEN], uint8_t pub[KEY_LEN]);
 /* New data is not deduplicated against what a revoked host stored. */
 bool repo_revoked(const struct repo *r, const uint8_t host[ID_LEN]);
-/* The record that makes this host known. */
-MUST_USE int conf_enroll(struct repo *r, struct buf *object, char key[81], struct err *e);
 void host_new(struct repo *r);
 MUST_USE int host_store(struct repo *r, struct err *e);
 

@@ -199,6 +199,7 @@ repo_close(struct repo *r)
         close(r->lock_fd);
     if (r->index_lock_fd >= 0)
         close(r->index_lock_fd);
+    conf_release(r);
     mem_free(r->usable);
     mem_free(r->hosts);
     mem_free(r->index_dir);
