@@ -21,7 +21,9 @@ struct repo;
 
 struct repo_options {
     const struct conf *conf;
-    bool write;      /* takes the lock of this host, starts no lanes yet */
+    bool write;                   /* takes the lock of this host, starts no lanes yet */
+    const struct buf *passphrase; /* or recovery code, instead of the configuration's
+                                   * key; may be NULL */
     bool temporary;  /* keeps nothing: a state folder of its own, removed at close */
     int64_t wait_ms; /* for the lock */
     uint64_t seed;   /* of a test; 0: the kernel's random numbers */
@@ -40,6 +42,24 @@ DEFINE_CLEANUP(struct repo, repo_close)
 MUST_USE int repo_init(const struct repo_options *o, const struct buf *passphrase,
                        char code[CODE_TEXT_LEN + 1], struct err *e);
 
+/* Makes this host a member of the repository that its targets hold, with a key of
+ * role admin, and a key file for what it will do alone. */
+struct join_options {
+    const char *name;     /* of the host; NULL: the system's */
+    const char *key_file; /* to be made; NULL: none */
+    enum role role;       /* that it gets */
+};
+struct join_result {
+    char host[65];
+    unsigned namesakes; /* other hosts that are called so */
+    unsigned hosts;     /* that the repository knows now */
+    char slot[22];      /* of the key file; "": none was made */
+};
+/* ERR_EXISTS when this host is a member already and nothing is left to be made. The
+ * open repository is *out, also when only the key file could not be made. */
+MUST_USE int repo_join(const struct repo_options *o, const struct join_options *j,
+                       struct join_result *res, struct repo **out, struct err *e);
+
 /* Makes an empty place of the configuration a target: header, slots and
  * configuration records. What it lacks beyond that is sync's work. ERR_DENIED
  * without role admin, ERR_EXISTS when it is a target already. */
@@ -53,6 +73,7 @@ struct random *repo_random(struct repo *r);
 const char *repo_dir(const struct repo *r);
 int repo_level(const struct repo *r);
 const char *repo_host_name(const struct repo *r);
+const uint8_t *repo_host_id(const struct repo *r);
 const uint8_t *repo_conf_head(const struct repo *r);
 
 /* Names of hosts that the configuration records know; NULL: unknown. */
@@ -64,6 +85,10 @@ typedef int repo_slot_fn(void *arg, const char *key, const struct slot_info *inf
 MUST_USE int repo_slots(struct repo *r, repo_slot_fn *fn, void *arg, struct err *e);
 MUST_USE int repo_slot_add(struct repo *r, enum role role, enum slot_kind kind,
                            struct slice secret, char key[22], struct err *e);
+/* The same with a new key file, which stays only if its slot is on all targets.
+ * ERR_EXISTS when there is such a file. */
+MUST_USE int repo_key_file_add(struct repo *r, enum role role, const char *path,
+                               char key[22], struct err *e);
 /* ERR_USAGE when it is the last slot of role admin. */
 MUST_USE int repo_slot_remove(struct repo *r, const char *key, struct err *e);
 

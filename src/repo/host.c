@@ -45,7 +45,7 @@ repo_host_of(const struct repo *r, const uint8_t id[ID_LEN])
 }
 
 /* This host: id, seed and machine, as a record under the host key. */
-enum self_tag { SELF_ID = 1, SELF_SEED = 2, SELF_MACHINE = 3 };
+enum self_tag { SELF_ID = 1, SELF_SEED = 2, SELF_MACHINE = 3, SELF_NAME = 4 };
 
 static void
 machine(const struct repo *r, uint8_t out[32])
@@ -78,6 +78,7 @@ host_store(struct repo *r, struct err *e)
     record_put(&rec, SELF_ID, slice_of(r->host_id, ID_LEN));
     record_put(&rec, SELF_SEED, slice_of(r->host_seed, SEED_LEN));
     record_put(&rec, SELF_MACHINE, slice_of(m, sizeof m));
+    record_put_str(&rec, SELF_NAME, r->host_named ? r->host_name : NULL);
     random_bytes(NULL, nonce, sizeof nonce);
     crypto_lock(&locked, r->keys->host_key, nonce, SLICE("drtool-v1/host"),
                 buf_slice(&rec));
@@ -99,6 +100,12 @@ load_self(struct repo *r, struct slice locked, struct err *e)
                        "the identity of this host in %s does not open "
                        "with this repository's keys",
                        r->dir);
+    struct slice name = record_get(buf_slice(&rec), SELF_NAME);
+    if (name.len > 0 && name.len < sizeof r->host_name) {
+        memcpy(r->host_name, name.ptr, name.len);
+        r->host_name[name.len] = 0;
+        r->host_named = true;
+    }
     crypto_wipe(rec.ptr, rec.len);
     machine(r, m);
     if (memcmp(m, kept, 32) != 0)
@@ -111,10 +118,9 @@ load_self(struct repo *r, struct slice locked, struct err *e)
 }
 
 int
-repo_load_host(struct repo *r, struct err *e)
+host_load(struct repo *r, struct err *e)
 {
-    AUTOBUF struct buf locked = BUF(1024), object = BUF(CONF_OBJECT_MAX);
-    char key[81];
+    AUTOBUF struct buf locked = BUF(1024);
     uint8_t pub[KEY_LEN];
 
     if (state_get(r->state, "host", &locked, e) < 0)
@@ -127,6 +133,17 @@ repo_load_host(struct repo *r, struct err *e)
             return -1;
     }
     r->enrolled = repo_signer(r, r->host_id, pub);
+    return 0;
+}
+
+int
+repo_load_host(struct repo *r, struct err *e)
+{
+    AUTOBUF struct buf object = BUF(CONF_OBJECT_MAX);
+    char key[81];
+
+    if (host_load(r, e) < 0)
+        return -1;
     if (r->enrolled)
         return 0;
     if (conf_enroll(r, &object, key, e) < 0

@@ -60,6 +60,7 @@ struct repo {
     bool enrolled;
     uint8_t host_id[ID_LEN], *host_seed; /* locked memory */
     char host_tag[17], host_name[65];
+    bool host_named; /* by its operator: remembered */
     uint64_t next_seq;
     uint8_t last_snapshot[32];
     /* The configuration records, and what follows from them. */
@@ -88,7 +89,11 @@ struct repo {
 };
 
 /* unlock.c */
-MUST_USE int repo_unlock(struct repo *r, struct err *e);
+MUST_USE int repo_unlock(struct repo *r, const struct buf *passphrase, struct err *e);
+
+/* repo.c: opens without asking whether this host is a member. */
+MUST_USE int repo_open_as_is(const struct repo_options *o, struct repo **out,
+                             struct err *e);
 
 /* probe.c: who among the targets is ours. */
 MUST_USE int repo_probe(struct repo *r, struct err *e);
@@ -113,6 +118,9 @@ void conf_release(struct repo *r);
 
 /* host.c: this host and the others. */
 MUST_USE int repo_load_host(struct repo *r, struct err *e); /* enrolls it if it may */
+/* This host's identity, made when there is none; r->enrolled tells whether the
+ * repository knows it. */
+MUST_USE int host_load(struct repo *r, struct err *e);
 /* Knows revoked hosts too: what they stored before stays readable. */
 bool repo_signer(void *arg, const uint8_t signer[ID_LEN], uint8_t pub[KEY_LEN]);
 /* New data is not deduplicated against what a revoked host stored. */
