@@ -21,6 +21,9 @@ MUST_USE int open_without_lanes(struct app *app, int64_t wait_ms, struct repo **
 /* Tells each target's state, in JSON and as warnings noted in the status. */
 void open_tell_targets(struct app *app, struct repo *r);
 
+/* Tells of snapshots that no target has any more, in JSON and in the status. */
+void open_tell_lost(struct app *app, struct repo *r, const struct snapshot_list *list);
+
 /* ERR_DENIED when the key may not look into snapshots. */
 MUST_USE int open_needs_metadata(struct repo *r, struct err *e);
 

@@ -78,6 +78,7 @@ const uint8_t *repo_conf_head(const struct repo *r);
 
 /* Names of hosts that the configuration records know; NULL: unknown. */
 const char *repo_host_of(const struct repo *r, const uint8_t id[ID_LEN]);
+const char *repo_host_tagged(const struct repo *r, const char *tag);
 
 /* Slots: fn gets each slot of the first target that answers. */
 typedef int repo_slot_fn(void *arg, const char *key, const struct slot_info *info,
@@ -157,12 +158,14 @@ struct snapshot_row {
 struct snapshot_list {
     struct snapshot_row *rows; /* oldest first by start, then host and seq */
     size_t count, cap;
+    struct snapshot_row *lost; /* complete once, and no target has the object */
+    size_t lost_count, lost_cap;
     uint32_t asked; /* targets that answered */
 };
 void snapshot_list_release(struct snapshot_list *l);
-/* Lists all snapshots that are not gone everywhere. What cannot be opened is
- * warned of and left out; with a key that opens no metadata the rows are not
- * loaded. */
+/* Lists all snapshots that are not gone everywhere, and those that were lost. What
+ * cannot be opened is warned of and left out; with a key that opens no metadata
+ * the rows are checked and not loaded. */
 MUST_USE int repo_snapshots(struct repo *r, struct snapshot_list *out, struct err *e);
 /* Did a target show less than this host has seen there? */
 bool repo_rollback_seen(const struct repo *r);

@@ -234,6 +234,7 @@ run(struct app *app, struct err *e)
     }
     if (repo_rollback_seen(r))
         app_note(app, STATUS_ROLLBACK);
+    open_tell_lost(app, r, &l);
     if (tell_targets(app, r, e) < 0)
         return app_fail(e);
     tell_sources(app, r, &l);

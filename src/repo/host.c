@@ -44,6 +44,19 @@ repo_host_of(const struct repo *r, const uint8_t id[ID_LEN])
     return NULL;
 }
 
+const char *
+repo_host_tagged(const struct repo *r, const char *tag)
+{
+    char have[17];
+
+    for (size_t i = 0; i < r->host_count; i++) {
+        keys_host_tag(r->keys, r->hosts[i].id, have);
+        if (strcmp(have, tag) == 0)
+            return r->hosts[i].name;
+    }
+    return NULL;
+}
+
 /* This host: id, seed and machine, as a record under the host key. */
 enum self_tag { SELF_ID = 1, SELF_SEED = 2, SELF_MACHINE = 3, SELF_NAME = 4 };
 

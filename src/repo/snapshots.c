@@ -14,6 +14,7 @@ snapshot_list_release(struct snapshot_list *l)
     for (size_t i = 0; i < l->count; i++)
         snapshot_release(&l->rows[i].info);
     mem_free(l->rows);
+    mem_free(l->lost);
     *l = (struct snapshot_list){ 0 };
 }
 
@@ -280,14 +281,29 @@ list_target(struct repo *r, struct target *t, size_t index, struct snapshot_list
         out->asked |= 1u << index;
 }
 
+/* Keeps a row whose object is nowhere, although a target has promised it. */
+static void
+take_lost(struct repo *r, struct snapshot_list *out, const struct snapshot_row *row)
+{
+    const char *host = repo_host_tagged(r, row->name.host);
+    char hex[65];
+
+    if (row->snap != 0 || (row->done & ~row->gone) == 0)
+        return;
+    text_hex(hex, row->name.sha256, 32);
+    log_warn("snapshot %.12s of host %s was complete, and its object is on no target: %s",
+             hex, host ? host : row->name.host, row->key);
+    out->lost = mem_grow(out->lost, &out->lost_cap, out->lost_count + 1,
+                         sizeof *out->lost);
+    out->lost[out->lost_count++] = *row;
+}
+
 /* Is the row one to tell of? */
 static bool
 keep_row(struct repo *r, struct snapshot_row *row)
 {
     struct err bad = { 0 };
 
-    if (row->snap == 0 && (row->done & ~row->gone) != 0)
-        log_warn("a snapshot was complete and its object is on no target: %s", row->key);
     if ((row->snap & ~row->gone) == 0)
         return false;
     if (load_row(r, row, &bad) == 0)
@@ -310,8 +326,10 @@ repo_snapshots(struct repo *r, struct snapshot_list *out, struct err *e)
         return err_in(e, "listing snapshots");
     }
     AUTOFREE bool *keep = mem_zalloc(out->count + 1);
-    for (size_t i = 0; i < out->count; i++)
+    for (size_t i = 0; i < out->count; i++) {
         keep[i] = keep_row(r, &out->rows[i]);
+        take_lost(r, out, &out->rows[i]);
+    }
     for (size_t i = 0; i < fleet_count(r->fleet); i++)
         if (out->asked >> i & 1)
             check_marks(r, out, fleet_target(r->fleet, i), i);

@@ -212,6 +212,34 @@ no_record() {
     says "a newer snapshot of tree, ${id:0:12} of "
 }
 
+# A snapshot that was complete and is nowhere is no thing to be silent about.
+lost_snapshot() {
+    local id snap level
+    reset
+    dr 0 --json snapshots tree
+    id=$(json 'd["snapshots"][-1]["id"]')
+    snap=$(cd "$R/t1/snap" && echo */*-"$id")
+    rm "$R"/t[123]/snap/"$snap"
+    for level in 0 2; do
+        dr 6 --json verify --level $level
+        [ "$(json '[t["missing"] for t in d["targets"]] + [d["unhealed"]]')" = "[1, 1, 1, 3]" ] \
+            || fail "$(cat "$OUT")"
+    done
+    says "snapshot ${id:0:12} of host $(hostname) was complete, and its object is on no target"
+    dr 6 verify --level 2 --heal
+    dr 6 --json snapshots
+    [ "$(json 'd["lost"][0]["id"]')" = "$id" ] || fail "$(cat "$OUT")"
+    [ "$(json 'd["lost"][0]["targets"], len(d["snapshots"])')" = "(['t1', 't2', 't3'], 7)" ] \
+        || fail "$(cat "$OUT")"
+    dr 6 status
+    # one that is still somewhere is not lost
+    cp -a "$W/whole/t2/snap/$snap" "$R/t2/snap/$snap"
+    dr 6 verify
+    dr 0 verify --heal
+    dr 0 --json snapshots
+    [ "$(json 'd["lost"]')" = "[]" ] || fail "$(cat "$OUT")"
+}
+
 # each FUNCTION: for all objects, with one kind of damage or with all.
 each() {
     local object i=$((RANDOM % 4)) kind bad=0 n=0
@@ -277,6 +305,7 @@ try "the packs that a restore needs" find_needed
 try "each object damaged on one target" each one_target
 try "each object damaged on all targets" each all_targets
 try "a commit record gone from all targets" no_record
+try "a snapshot gone from all targets" lost_snapshot
 try "one pack damaged at other places on each target" different_places
 try "two of three targets damaged everywhere" two_of_three
 finish
