@@ -9,11 +9,22 @@ _drtool() {
         *) typed+="${COMP_WORDS[i]} " ;;
         esac
     done
-    opts= kind=words offers="init backup snapshots restore ls dump diff verify sync drill status key target config completion help version"
+    opts= kind=words offers="init join backup snapshots restore ls dump diff verify sync drill status key target config completion help version"
     case "$typed" in
     "init "*)
         opts=" --yes-saved" kind=none
         case $prev in
+        esac
+        ;;
+    "join "*)
+        opts=" --name --role --key-file --passphrase-file --passphrase-env --wait" kind=none
+        case $prev in
+        --name) kind=none ;;
+        --role) kind=none ;;
+        --key-file) kind=file ;;
+        --passphrase-file) kind=file ;;
+        --passphrase-env) kind=none ;;
+        --wait) kind=none ;;
         esac
         ;;
     "backup "*)

@@ -32,6 +32,13 @@ end
 complete -c drtool -f
 complete -c drtool -n '__drtool_typed ""' -a init -d 'make a new repository on all targets of the configuration'
 complete -c drtool -n '__drtool_in "init"' -l yes-saved -d 'do not ask whether the recovery code was written down'
+complete -c drtool -n '__drtool_typed ""' -a join -d 'let this host back up into a repository that exists'
+complete -c drtool -n '__drtool_in "join"' -l name -x -d 'what this host is called in the repository (default: its host name)'
+complete -c drtool -n '__drtool_in "join"' -l role -x -d 'of the new key file: writer, reader or admin (default: reader)'
+complete -c drtool -n '__drtool_in "join"' -l key-file -r -F -d 'join with the admin key in FILE'
+complete -c drtool -n '__drtool_in "join"' -l passphrase-file -r -F -d 'join with the passphrase or recovery code in FILE'
+complete -c drtool -n '__drtool_in "join"' -l passphrase-env -x -d 'join with the one in this variable of the environment'
+complete -c drtool -n '__drtool_in "join"' -l wait -x -d 'wait so long for another run on this host to end'
 complete -c drtool -n '__drtool_typed ""' -a backup -d 'take a snapshot of each source and send it to every target'
 complete -c drtool -n '__drtool_in "backup"' -a '(__drtool_ask source)'
 complete -c drtool -n '__drtool_in "backup"' -l dry-run -s n -d 'read and deduplicate, but store nothing'

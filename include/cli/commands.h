@@ -9,6 +9,7 @@
 #include "cli/options.h"
 
 extern const struct command cmd_init;
+extern const struct command cmd_join;
 extern const struct command cmd_backup;
 extern const struct command cmd_snapshots;
 extern const struct command cmd_restore;

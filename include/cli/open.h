@@ -25,6 +25,9 @@ MUST_USE int open_to_verify(struct app *app, bool heal, struct repo **out, struc
 /* Tells each target's state, in JSON and as warnings noted in the status. */
 void open_tell_targets(struct app *app, struct repo *r);
 
+/* Tells of snapshots that no target has any more, in JSON and in the status. */
+void open_tell_lost(struct app *app, struct repo *r, const struct snapshot_list *list);
+
 /* ERR_DENIED when the key may not look into snapshots. */
 MUST_USE int open_needs_metadata(struct repo *r, struct err *e);
 

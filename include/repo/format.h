@@ -57,10 +57,11 @@ bool pack_name(uint8_t name[32], const char *key);
 
 /* "snap/<host 16>/<seq 10>-<sha256 64>", the same for done, gone and pin. */
 #define CHAIN_KEY_LEN (5 + 16 + 1 + 10 + 1 + 64)
+#define CHAIN_SEQ_MAX UINT64_C(9999999999)
 struct chain_name {
     char kind[5];  /* "snap", "done", "gone", "pin" */
     char host[17]; /* 16 hex digits */
-    uint64_t seq;  /* below 10^10 */
+    uint64_t seq;  /* at most CHAIN_SEQ_MAX */
     uint8_t sha256[32];
 };
 void chain_key(char out[CHAIN_KEY_LEN + 1], const struct chain_name *n);

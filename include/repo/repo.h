@@ -23,7 +23,9 @@ struct repo;
 
 struct repo_options {
     const struct conf *conf;
-    bool write;      /* takes the lock of this host, starts no lanes yet */
+    bool write;                   /* takes the lock of this host, starts no lanes yet */
+    const struct buf *passphrase; /* or recovery code, instead of the configuration's
+                                   * key; may be NULL */
     bool temporary;  /* keeps nothing: a state folder of its own, removed at close */
     bool as_found;   /* mends no target's header and records: verify tells of them */
     int64_t wait_ms; /* for the lock */
@@ -43,6 +45,24 @@ DEFINE_CLEANUP(struct repo, repo_close)
 MUST_USE int repo_init(const struct repo_options *o, const struct buf *passphrase,
                        char code[CODE_TEXT_LEN + 1], struct err *e);
 
+/* Makes this host a member of the repository that its targets hold, with a key of
+ * role admin, and a key file for what it will do alone. */
+struct join_options {
+    const char *name;     /* of the host; NULL: the system's */
+    const char *key_file; /* to be made; NULL: none */
+    enum role role;       /* that it gets */
+};
+struct join_result {
+    char host[65];
+    unsigned namesakes; /* other hosts that are called so */
+    unsigned hosts;     /* that the repository knows now */
+    char slot[22];      /* of the key file; "": none was made */
+};
+/* ERR_EXISTS when this host is a member already and nothing is left to be made. The
+ * open repository is *out, also when only the key file could not be made. */
+MUST_USE int repo_join(const struct repo_options *o, const struct join_options *j,
+                       struct join_result *res, struct repo **out, struct err *e);
+
 /* Makes an empty place of the configuration a target: header, slots and
  * configuration records. What it lacks beyond that is sync's work. ERR_DENIED
  * without role admin, ERR_EXISTS when it is a target already. */
@@ -56,10 +76,12 @@ struct random *repo_random(struct repo *r);
 const char *repo_dir(const struct repo *r);
 int repo_level(const struct repo *r);
 const char *repo_host_name(const struct repo *r);
+const uint8_t *repo_host_id(const struct repo *r);
 const uint8_t *repo_conf_head(const struct repo *r);
 
 /* Names of hosts that the configuration records know; NULL: unknown. */
 const char *repo_host_of(const struct repo *r, const uint8_t id[ID_LEN]);
+const char *repo_host_tagged(const struct repo *r, const char *tag);
 
 /* What is wrong with the header of a target that is ours by its records; NULL:
  * nothing. *missing: it is not there. */
@@ -78,6 +100,10 @@ typedef int repo_slot_fn(void *arg, const char *key, const struct slot_info *inf
 MUST_USE int repo_slots(struct repo *r, repo_slot_fn *fn, void *arg, struct err *e);
 MUST_USE int repo_slot_add(struct repo *r, enum role role, enum slot_kind kind,
                            struct slice secret, char key[22], struct err *e);
+/* The same with a new key file, which stays only if its slot is on all targets.
+ * ERR_EXISTS when there is such a file. */
+MUST_USE int repo_key_file_add(struct repo *r, enum role role, const char *path,
+                               char key[22], struct err *e);
 /* ERR_USAGE when it is the last slot of role admin. */
 MUST_USE int repo_slot_remove(struct repo *r, const char *key, struct err *e);
 
@@ -146,18 +172,21 @@ struct snapshot_row {
     char key[CHAIN_KEY_LEN + 1];
     struct chain_name name;
     uint32_t snap, done, gone; /* bit i: target i has it */
+    bool checked;              /* its host has signed it under this name */
     bool loaded;
     struct snapshot info; /* when loaded */
 };
 struct snapshot_list {
     struct snapshot_row *rows; /* oldest first by start, then host and seq */
     size_t count, cap;
+    struct snapshot_row *lost; /* complete once, and no target has the object */
+    size_t lost_count, lost_cap;
     uint32_t asked; /* targets that answered */
 };
 void snapshot_list_release(struct snapshot_list *l);
-/* Lists all snapshots that are not gone everywhere. What cannot be opened is
- * warned of and left out; with a key that opens no metadata the rows are not
- * loaded. */
+/* Lists all snapshots that are not gone everywhere, and those that were lost. What
+ * cannot be opened is warned of and left out; with a key that opens no metadata
+ * the rows are checked and not loaded. */
 MUST_USE int repo_snapshots(struct repo *r, struct snapshot_list *out, struct err *e);
 /* Did a target show less than this host has seen there? */
 bool repo_rollback_seen(const struct repo *r);

@@ -1,4 +1,3 @@
-#include "base/fs.h"
 #include "base/random.h"
 #include "base/text.h"
 #include "cli/commands.h"
@@ -6,11 +5,8 @@
 #include "cli/output.h"
 #include "conf/secret.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 struct add_options {
     const char *role, *key_file, *passphrase_file, *passphrase_env;
@@ -62,42 +58,6 @@ run_list(struct app *app, struct err *e)
     return STATUS_OK;
 }
 
-/* A new file for `path`, on the disk; one that exists is left alone. */
-static int
-write_new(const char *path, struct slice text, struct err *e)
-{
-    AUTOCLOSE int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-
-    if (fd < 0 && errno == EEXIST)
-        return err_set(e, ERR_EXISTS, 0, "%s exists already", path);
-    if (fd < 0)
-        return err_sys(e, errno, "making %s", path);
-    if (fs_write_all(fd, text, e) < 0) {
-        unlink(path);
-        return err_in(e, "writing %s", path);
-    }
-    if (fsync(fd) < 0) {
-        err_sys(e, errno, "writing %s", path);
-        unlink(path);
-        return -1;
-    }
-    return fs_sync_parent(path, e);
-}
-
-static int
-make_key_file(const char *path, uint8_t secret[KEY_FILE_SECRET], struct err *e)
-{
-    struct buf text = BUF(256);
-
-    buf_room(&text, 256);
-    random_bytes(NULL, secret, KEY_FILE_SECRET);
-    key_file_text(secret, &text);
-    int rc = write_new(path, buf_slice(&text), e);
-    crypto_wipe(text.ptr, text.cap);
-    buf_release(&text);
-    return rc;
-}
-
 static int
 check_passphrase(struct buf *text, struct err *e)
 {
@@ -139,29 +99,21 @@ static int
 add(struct app *app, struct repo *r, const struct add_options *o, enum role role,
     char key[22], struct err *e)
 {
-    uint8_t secret[KEY_FILE_SECRET];
+    uint8_t secret[CODE_SECRET];
     char code[CODE_TEXT_LEN + 1] = "";
     int rc;
 
     if (o->passphrase_file || o->passphrase_env)
         return add_with_passphrase(r, o, role, key, e);
-    if (o->key_file) {
-        rc = make_key_file(o->key_file, secret, e);
-        if (rc == 0) {
-            rc = repo_slot_add(r, role, SLOT_FILE, slice_of(secret, sizeof secret), key,
-                               e);
-            if (rc < 0)
-                unlink(o->key_file); /* it opens nothing */
-        }
-    } else {
-        random_bytes(NULL, secret, CODE_SECRET);
-        code_text(secret, code);
-        rc = repo_slot_add(r, role, SLOT_CODE, slice_of(secret, CODE_SECRET), key, e);
-        if (rc == 0) {
-            json_put_text(app->result, "recovery_code", code);
-            if (!app->json)
-                printf("Recovery code: %s\n", code);
-        }
+    if (o->key_file)
+        return repo_key_file_add(r, role, o->key_file, key, e);
+    random_bytes(NULL, secret, CODE_SECRET);
+    code_text(secret, code);
+    rc = repo_slot_add(r, role, SLOT_CODE, slice_of(secret, CODE_SECRET), key, e);
+    if (rc == 0) {
+        json_put_text(app->result, "recovery_code", code);
+        if (!app->json)
+            printf("Recovery code: %s\n", code);
     }
     crypto_wipe(secret, sizeof secret);
     crypto_wipe(code, sizeof code);

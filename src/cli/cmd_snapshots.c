@@ -100,6 +100,7 @@ run(struct app *app, struct err *e)
     }
     if (repo_rollback_seen(r))
         app_note(app, STATUS_ROLLBACK);
+    open_tell_lost(app, r, &l);
     open_tell_targets(app, r);
     if (!app->json)
         table_print(t, stdout);

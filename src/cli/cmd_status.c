@@ -180,6 +180,7 @@ run(struct app *app, struct err *e)
     }
     if (repo_rollback_seen(r))
         app_note(app, STATUS_ROLLBACK);
+    open_tell_lost(app, r, &l);
     if (status_targets(app, r, &l, e) < 0)
         return app_fail(e);
     tell_sources(app, r, &l);

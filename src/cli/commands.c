@@ -22,6 +22,7 @@ const struct option global_options[] = {
 
 const struct command *const commands[] = {
     &cmd_init,
+    &cmd_join,
     &cmd_backup,
     &cmd_snapshots,
     &cmd_restore,

@@ -85,6 +85,27 @@ open_tell_targets(struct app *app, struct repo *r)
     }
 }
 
+void
+open_tell_lost(struct app *app, struct repo *r, const struct snapshot_list *list)
+{
+    json_t *all = json_put_array(app->result, "lost");
+
+    for (size_t i = 0; i < list->lost_count; i++) {
+        const struct snapshot_row *row = &list->lost[i];
+        json_t *o = json_add_object(all);
+        char hex[65];
+        text_hex(hex, row->name.sha256, 32);
+        json_put_text(o, "id", hex);
+        json_put_text(o, "host", repo_host_tagged(r, row->name.host));
+        json_put_int(o, "number", (int64_t)row->name.seq);
+        json_t *targets = json_put_array(o, "targets");
+        for (size_t k = 0; k < fleet_count(repo_fleet(r)); k++)
+            if ((row->done & ~row->gone) >> k & 1)
+                json_add_text(targets, fleet_target(repo_fleet(r), k)->name);
+        app_note(app, STATUS_DAMAGED);
+    }
+}
+
 int
 open_needs_metadata(struct repo *r, struct err *e)
 {

@@ -68,6 +68,18 @@ tick(void *arg)
     run->options->tick(run->options->arg, &run->progress);
 }
 
+/* Another host that is called as this one is this one before it lost its state, or
+ * is not: only inodes and change times tell files of the same size and time apart. */
+static bool
+is_ours(const struct run *run, const struct snapshot *s)
+{
+    const struct conf_source *c = run->options->source;
+
+    return memcmp(s->host_id, repo_host_id(run->repo), ID_LEN) == 0
+        || ((c->kind != SOURCE_FILES || c->files.match_inode)
+            && strcmp(s->host, repo_host_name(run->repo)) == 0);
+}
+
 /* The newest committed snapshot of this source and host. */
 static struct snapshot_row *
 find_parent(struct run *run, struct snapshot_list *l)
@@ -77,7 +89,7 @@ find_parent(struct run *run, struct snapshot_list *l)
     for (size_t i = 0; i < l->count; i++) {
         struct snapshot_row *row = &l->rows[i];
         if (strcmp(row->info.source, run->options->source->name) == 0
-            && strcmp(row->info.host, repo_host_name(run->repo)) == 0
+            && is_ours(run, &row->info)
             && (row->snap & ~row->gone) && !(row->info.flags & SNAPSHOT_PARTIAL))
             best = row;
     }

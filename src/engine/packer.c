@@ -165,6 +165,9 @@ store_node(void *arg, enum chunk_kind kind, struct slice plain, struct chunk_id 
     int rc = index_find(repo_index(p->repo), id, repo_usable, p->repo, &at, e);
     if (rc < 0)
         return -1;
+    /* who can open none will find it nowhere else */
+    if (rc == 1 && !p->dry_run && !keys_can_open(repo_keys(p->repo), CLASS_META))
+        repo_cache_node(p->repo, id, plain);
     if (rc == 1) {
         packer_use_pack(p, at.pack);
         return 0;

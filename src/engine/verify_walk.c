@@ -5,13 +5,16 @@
 
 #include <string.h>
 
-/* A snapshot that is complete elsewhere and was here: done/ without snap/, or
- * snap/ without done/. */
+/* A snapshot that was here: done/ without snap/, or snap/ without done/ while it is
+ * complete elsewhere. */
 void
 verify_chain(struct verify *v)
 {
-    for (size_t i = 0; i < v->snapshots.count; i++) {
-        const struct snapshot_row *row = &v->snapshots.rows[i];
+    size_t count = v->snapshots.count;
+
+    for (size_t i = 0; i < count + v->snapshots.lost_count; i++) {
+        const struct snapshot_row *row = i < count ? &v->snapshots.rows[i]
+                                                   : &v->snapshots.lost[i - count];
         bool snap = row->snap >> v->index & 1, done = row->done >> v->index & 1;
         bool gone = row->gone >> v->index & 1;
         bool elsewhere = (row->snap & row->done & ~row->gone & ~(1u << v->index)) != 0;

@@ -1,111 +1,298 @@
-#include "base/fs.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "codec/record.h"
 
 #include "impl.h"
 
-#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* drtool-format(5) CONFIGURATION RECORDS. */
-enum tag { TAG_SEQ = 1, TAG_PREVIOUS = 2, TAG_TIME = 3, TAG_HOST = 4, TAG_REVOKE = 5 };
+enum tag {
+    TAG_SEQ = 1,
+    TAG_PREVIOUS = 2,
+    TAG_TIME = 3,
+    TAG_HOST = 4,
+    TAG_REVOKE = 5,
+    TAG_ALSO = 6
+};
 enum host_tag { HOST_ID = 1, HOST_PUB = 2, HOST_NAME = 3 };
 
-bool
-repo_signer(void *arg, const uint8_t signer[ID_LEN], uint8_t pub[KEY_LEN])
-{
-    const struct repo *r = arg;
+#define KEPT_MAX ((size_t)64 << 20)
+#define ALSO_MAX 1000 /* tips that one record names */
+#define CONF_KEY_LEN (5 + 10 + 1 + 64)
 
-    if (memcmp(signer, signer_root, ID_LEN) == 0) {
-        memcpy(pub, r->keys->root_pub, KEY_LEN);
-        return true;
-    }
-    if (memcmp(signer, signer_maintain, ID_LEN) == 0) {
-        memcpy(pub, r->keys->maintain_pub, KEY_LEN);
-        return true;
-    }
-    for (size_t i = 0; i < r->host_count; i++)
-        if (memcmp(r->hosts[i].id, signer, ID_LEN) == 0) {
-            memcpy(pub, r->hosts[i].pub, KEY_LEN);
-            return true;
-        }
-    return false;
+/* A root-signed record. They are kept sorted by number, then hash, as their names
+ * are. */
+struct conf_record {
+    uint64_t seq;
+    uint8_t hash[32];
+    uint8_t previous[32]; /* not in number 0 */
+    bool named;           /* by another record */
+    struct buf object, plain;
+};
+
+static void
+record_release(struct conf_record *c)
+{
+    buf_release(&c->object);
+    buf_release(&c->plain);
 }
 
-bool
-repo_revoked(const struct repo *r, const uint8_t host[ID_LEN])
+void
+conf_release(struct repo *r)
 {
-    for (size_t i = 0; i < r->host_count; i++)
-        if (memcmp(r->hosts[i].id, host, ID_LEN) == 0)
-            return r->hosts[i].revoked;
-    return false;
+    for (size_t i = 0; i < r->record_count; i++)
+        record_release(&r->records[i]);
+    mem_free(r->records);
+    r->records = NULL;
+    r->record_count = r->record_cap = 0;
 }
 
-const char *
-repo_host_of(const struct repo *r, const uint8_t id[ID_LEN])
+static int
+by_place(const void *a, const void *b)
 {
-    for (size_t i = 0; i < r->host_count; i++)
-        if (memcmp(r->hosts[i].id, id, ID_LEN) == 0)
-            return r->hosts[i].name;
+    const struct conf_record *x = a, *y = b;
+
+    if (x->seq != y->seq)
+        return x->seq < y->seq ? -1 : 1;
+    return memcmp(x->hash, y->hash, 32);
+}
+
+static struct conf_record *
+find(const struct repo *r, uint64_t seq, const uint8_t hash[32])
+{
+    struct conf_record want = { .seq = seq };
+
+    memcpy(want.hash, hash, 32);
+    return r->record_count
+             ? bsearch(&want, r->records, r->record_count, sizeof *r->records, by_place)
+             : NULL;
+}
+
+/* Some number: the records are few, and so are those that are named so. */
+static struct conf_record *
+find_hash(const struct repo *r, struct slice hash)
+{
+    for (size_t i = 0; i < r->record_count; i++)
+        if (slice_equal(hash, slice_of(r->records[i].hash, 32)))
+            return &r->records[i];
     return NULL;
 }
 
-static int
-take_host(struct repo *r, struct slice record, struct err *e)
+static void
+name_of(char key[CONF_KEY_LEN + 1], uint64_t seq, const uint8_t hash[32])
+{
+    char hex[65];
+
+    text_hex(hex, hash, 32);
+    snprintf(key, CONF_KEY_LEN + 1, "conf/%010u-%s", (unsigned)seq, hex);
+}
+
+/* "conf/<seq 10>-<sha256>"; false when it is none. */
+static bool
+parse_name(const char *key, uint64_t *seq, uint8_t hash[32])
+{
+    char digits[11], back[CONF_KEY_LEN + 1];
+
+    if (strlen(key) != CONF_KEY_LEN || key[15] != '-')
+        return false;
+    memcpy(digits, key + 5, 10);
+    digits[10] = 0;
+    if (!text_uint(digits, UINT32_MAX, seq) || !text_unhex(hash, 32, key + 16))
+        return false;
+    name_of(back, *seq, hash);
+    return strcmp(key, back) == 0;
+}
+
+static bool
+parse_host(struct slice record, struct host *h)
 {
     struct slice name = record_get(record, HOST_NAME);
-    struct host h = { .revoked = false };
 
-    if (r->host_count == HOSTS_MAX || name.len >= sizeof h.name
-        || !record_copy(record, HOST_ID, h.id, ID_LEN)
-        || !record_copy(record, HOST_PUB, h.pub, KEY_LEN))
-        return err_set(e, ERR_FORGED, 0, "a configuration record is malformed");
-    memcpy(h.name, name.ptr, name.len);
-    r->hosts[r->host_count++] = h;
-    return 0;
+    *h = (struct host){ .revoked = false };
+    if (name.len >= sizeof h->name || !record_copy(record, HOST_ID, h->id, ID_LEN)
+        || !record_copy(record, HOST_PUB, h->pub, KEY_LEN))
+        return false;
+    if (name.len)
+        memcpy(h->name, name.ptr, name.len);
+    return true;
 }
 
-/* Applies one record, which must follow the head. */
-static int
-apply(struct repo *r, struct slice object, struct err *e)
+/* Are the fields such as root writes them? */
+static bool
+well_formed(struct conf_record *c)
 {
-    AUTOBUF struct buf plain = BUF(CONF_OBJECT_MAX), aad = BUF(256);
-    uint8_t signer[ID_LEN], previous[32] = { 0 };
-    struct header h;
-    struct slice body, v;
+    struct slice rec = buf_slice(&c->plain), v;
+    struct reader rd = reader_of(rec);
+    bool first = record_get(rec, TAG_PREVIOUS).len == 0;
+    struct host h;
     uint16_t tag;
 
-    signed_associated(&aad, OBJECT_CONF, object);
+    c->seq = record_u64(rec, TAG_SEQ);
+    if (!record_valid(rec) || c->seq > UINT32_MAX || first != (c->seq == 0)
+        || (!first && !record_copy(rec, TAG_PREVIOUS, c->previous, 32)))
+        return false;
+    while (record_next(&rd, &tag, &v))
+        if (tag == TAG_HOST && !parse_host(v, &h))
+            return false;
+    return true;
+}
+
+/* Checks all that one record tells of itself. */
+static int
+open_record(struct repo *r, struct slice object, struct conf_record *c, struct err *e)
+{
+    AUTOBUF struct buf aad = BUF(256);
+    uint8_t signer[ID_LEN];
+    struct header h;
+    struct slice body;
+
     if (signed_open(object, OBJECT_CONF, r->keys->repo_id, repo_signer, r, &h, signer,
                     &body, e)
-            < 0
-        || crypto_unlock(&plain, r->keys->conf_key, buf_slice(&aad), body, e) < 0)
+        < 0)
         return -1;
-    struct slice rec = buf_slice(&plain);
-    (void)!record_copy(rec, TAG_PREVIOUS, previous, 32);
-    if (!record_valid(rec) || memcmp(signer, signer_root, ID_LEN) != 0
-        || record_u64(rec, TAG_SEQ) != (uint64_t)(r->conf_seq + 1)
-        || (r->conf_seq >= 0 && memcmp(previous, r->conf_head, 32) != 0))
-        return err_set(e, ERR_FORGED, 0, "the chain of configuration records is broken");
-    struct reader rd = reader_of(rec);
-    while (record_next(&rd, &tag, &v)) {
-        if (tag == TAG_HOST && take_host(r, v, e) < 0)
-            return -1;
-        for (size_t i = 0; tag == TAG_REVOKE && i < r->host_count; i++)
-            if (v.len == ID_LEN && memcmp(r->hosts[i].id, v.ptr, ID_LEN) == 0)
-                r->hosts[i].revoked = true;
-    }
-    r->conf_seq++;
-    sha256(object, r->conf_head);
+    signed_associated(&aad, OBJECT_CONF, object);
+    if (crypto_unlock(&c->plain, r->keys->conf_key, buf_slice(&aad), body, e) < 0)
+        return -1;
+    if (memcmp(signer, signer_root, ID_LEN) != 0 || !well_formed(c))
+        return err_set(e, ERR_FORGED, 0, "the configuration record is malformed");
+    sha256(object, c->hash);
+    buf_put_slice(&c->object, object);
     return 0;
 }
 
-/* What is kept locally: a record with the objects in order, tag 1 each. */
+int
+conf_take(struct repo *r, struct slice object, struct err *e)
+{
+    struct conf_record c = { .object = BUF(CONF_OBJECT_MAX),
+                             .plain = BUF(CONF_OBJECT_MAX) };
+    int rc = open_record(r, object, &c, e);
+
+    if (rc == 0 && !find(r, c.seq, c.hash)) {
+        if (r->record_count == CONF_RECORDS_MAX) {
+            rc = err_set(e, ERR_CORRUPT, 0, "too many configuration records");
+        } else {
+            size_t i = r->record_count;
+            r->records = mem_grow(r->records, &r->record_cap, i + 1, sizeof *r->records);
+            for (; i > 0 && by_place(&r->records[i - 1], &c) > 0; i--)
+                r->records[i] = r->records[i - 1];
+            r->records[i] = c;
+            r->record_count++;
+            return 1;
+        }
+    }
+    record_release(&c);
+    return rc;
+}
+
+static void
+add_host(struct repo *r, struct slice record)
+{
+    struct host h;
+
+    if (!parse_host(record, &h))
+        return;
+    for (size_t i = 0; i < r->host_count; i++)
+        if (memcmp(r->hosts[i].id, h.id, ID_LEN) == 0)
+            return;
+    if (r->host_count < HOSTS_MAX)
+        r->hosts[r->host_count++] = h;
+    else
+        log_warn("host %s is over the %d that a repository may have: what it stored "
+                 "cannot be read",
+                 h.name, HOSTS_MAX);
+}
+
+static void
+revoke(struct repo *r, struct slice id)
+{
+    for (size_t i = 0; i < r->host_count; i++)
+        if (slice_equal(id, slice_of(r->hosts[i].id, ID_LEN)))
+            r->hosts[i].revoked = true;
+}
+
+/* Hosts and revocations of all records, in whatever order they were found. */
+static void
+settle_hosts(struct repo *r)
+{
+    static const enum tag order[] = { TAG_HOST, TAG_REVOKE };
+
+    r->host_count = 0;
+    for (size_t pass = 0; pass < COUNT_OF(order); pass++)
+        for (size_t i = 0; i < r->record_count; i++) {
+            struct reader rd = reader_of(buf_slice(&r->records[i].plain));
+            struct slice v;
+            uint16_t tag;
+            while (record_next(&rd, &tag, &v))
+                if (tag == order[pass] && tag == TAG_HOST)
+                    add_host(r, v);
+                else if (tag == order[pass])
+                    revoke(r, v);
+        }
+}
+
+/* Marks what a record names; the first of it that is nowhere, as hex, to `gone`.
+ * False when there is such. */
+static bool
+mark_named(struct repo *r, const struct conf_record *c, char gone[65])
+{
+    struct reader rd = reader_of(buf_slice(&c->plain));
+    struct slice v;
+    uint16_t tag;
+
+    while (record_next(&rd, &tag, &v)) {
+        bool back = tag == TAG_PREVIOUS && c->seq > 0;
+        if ((!back && tag != TAG_ALSO) || v.len != 32)
+            continue;
+        struct conf_record *named = back ? find(r, c->seq - 1, c->previous)
+                                         : find_hash(r, v);
+        if (!named) {
+            text_hex(gone, v.ptr, 32);
+            return false;
+        }
+        named->named = true;
+    }
+    return true;
+}
+
+/* Makes of the records what follows from them. False when one names another that
+ * is not there; `told` says so to people. */
+static bool
+settle(struct repo *r, bool told)
+{
+    char key[CONF_KEY_LEN + 1], gone[65];
+    bool whole = true;
+
+    for (size_t i = 0; i < r->record_count; i++)
+        r->records[i].named = false;
+    for (size_t i = 0; i < r->record_count; i++) {
+        const struct conf_record *c = &r->records[i];
+        if (mark_named(r, c, gone))
+            continue;
+        whole = false;
+        name_of(key, c->seq, c->hash);
+        if (told)
+            log_warn("%s names the configuration record %.12s, which no target shows: "
+                     "lost, hidden or rolled back?",
+                     key, gone);
+    }
+    settle_hosts(r);
+    r->conf_seq = -1;
+    for (size_t i = r->record_count; i > 0; i--) {
+        const struct conf_record *c = &r->records[i - 1];
+        if (c->seq < r->records[r->record_count - 1].seq)
+            break;
+        r->conf_seq = (int64_t)c->seq;
+        memcpy(r->conf_head, c->hash, 32);
+    }
+    return whole;
+}
+
+/* What is kept locally: a record with the objects, tag 1 each. */
 static int
-apply_kept(struct repo *r, struct buf *kept, struct err *e)
+take_kept(struct repo *r, struct buf *kept, struct err *e)
 {
     struct slice v;
     uint16_t tag;
@@ -114,314 +301,265 @@ apply_kept(struct repo *r, struct buf *kept, struct err *e)
         return -1;
     struct reader rd = reader_of(buf_slice(kept));
     while (record_next(&rd, &tag, &v))
-        if (apply(r, v, e) < 0)
+        if (conf_take(r, v, e) < 0)
             return err_in(e, "the configuration records kept locally");
     return 0;
 }
 
+int
+conf_keep(struct repo *r, struct slice object, struct err *e)
+{
+    AUTOBUF struct buf kept = BUF(KEPT_MAX);
+
+    if (conf_take(r, object, e) < 0 || state_get(r->state, "conf", &kept, e) < 0)
+        return -1;
+    record_put(&kept, 1, object);
+    (void)settle(r, false);
+    return state_put(r->state, "conf", buf_slice(&kept), e);
+}
+
+/* What one target lists, in the order of names; `good` unless the object under
+ * that name was seen to be another. */
 struct listing {
-    char (*keys)[96];
+    struct listed_record {
+        char key[CONF_KEY_LEN + 1];
+        uint64_t seq;
+        uint8_t hash[32];
+        bool good;
+    } * records;
     size_t count, cap;
+    struct err bad; /* of the last that was not */
 };
 
 static int
-take_key(void *arg, const struct object_info *o, struct err *e)
+record_listed(void *arg, const struct object_info *o, struct err *e)
 {
     struct listing *l = arg;
+    struct listed_record c = { .good = true };
 
-    if (strlen(o->key) >= sizeof l->keys[0] || o->size > CONF_OBJECT_MAX)
+    if (!parse_name(o->key, &c.seq, c.hash) || o->size > CONF_OBJECT_MAX)
         return 0;
     if (l->count == CONF_RECORDS_MAX)
         return err_set(e, ERR_CORRUPT, 0, "too many configuration records");
-    l->keys = mem_grow(l->keys, &l->cap, l->count + 1, sizeof *l->keys);
-    snprintf(l->keys[l->count++], sizeof l->keys[0], "%s", o->key);
+    memcpy(c.key, o->key, sizeof c.key);
+    l->records = mem_grow(l->records, &l->cap, l->count + 1, sizeof *l->records);
+    l->records[l->count++] = c;
     return 0;
 }
 
-/* "conf/<seq 10>-<sha256>" -> seq; -1 when it is none. */
-static int64_t
-seq_of(const char *key)
-{
-    char digits[11];
-    uint64_t seq;
-
-    if (strlen(key) != 5 + 10 + 1 + 64 || key[15] != '-')
-        return -1;
-    memcpy(digits, key + 5, 10);
-    digits[10] = 0;
-    return text_uint(digits, UINT32_MAX, &seq) ? (int64_t)seq : -1;
-}
-
-static void
-record_key(char key[81], int64_t seq, struct slice object)
-{
-    uint8_t hash[32];
-    char hex[65];
-
-    sha256(object, hash);
-    text_hex(hex, hash, 32);
-    snprintf(key, 81, "conf/%010u-%s", (unsigned)seq, hex);
-}
-
-/* Gives a target the records behind number `newest` that it lacks: a host may
- * have entered with only some of the targets in reach, or this one was set back. */
+/* Takes a listed record that is not known yet. 1 it is new, 0 it is known or not to
+ * be believed, -1. */
 static int
-bring_up(struct target *t, int64_t newest, const struct buf *kept, struct err *e)
+learn(struct repo *r, struct target *t, struct listing *l, struct listed_record *c,
+      struct buf *kept, struct err *e)
 {
-    struct reader rd = reader_of(buf_slice(kept));
-    struct slice object;
-    uint16_t tag;
-    int rc = 0;
+    AUTOBUF struct buf object = BUF(CONF_OBJECT_MAX);
+    struct err bad = { 0 };
 
-    log_info("target %s lacks configuration records behind number %lld; it gets them",
-             t->name, (long long)newest);
-    for (int64_t seq = 0; rc == 0 && record_next(&rd, &tag, &object); seq++) {
-        struct body body = body_of(object);
-        char key[81];
-        if (seq <= newest)
-            continue;
-        record_key(key, seq, object);
-        rc = storage_put(t->store, key, &body, 0, e);
+    if (find(r, c->seq, c->hash))
+        return 0;
+    int rc = repo_get_small(r, t, c->key, &object, &bad);
+    if (rc == 0)
+        rc = conf_take(r, buf_slice(&object), &bad);
+    if (rc == 1 && !find(r, c->seq, c->hash))
+        rc = err_set(&bad, ERR_FORGED, 0, "it has another number than its name");
+    if (rc == 1)
+        record_put(kept, 1, buf_slice(&object));
+    if (rc >= 0)
+        return rc;
+    if (!repo_is_unbelievable(&bad)) {
+        *e = bad;
+        return -1;
     }
-    return rc;
+    log_warn("target %s: %s is not believed: %s", t->name, c->key, err_text(&bad));
+    c->good = false;
+    l->bad = bad;
+    return 0;
 }
 
-/* What following one target came to. */
-struct followed {
-    int64_t newest; /* number that it lists; -1: none */
-    int64_t failed; /* number of the record that could not be taken */
-    struct err why;
-};
-
-/* Follows what one target lists beyond our head. */
+/* Learns what one target lists and nobody told before. */
 static void
-follow(struct repo *r, struct target *t, struct buf *kept, struct followed *f)
+follow(struct repo *r, struct target *t, struct listing *l, struct buf *kept)
 {
-    struct listing l = { 0 };
-    struct err *e = &f->why;
+    struct err e = { 0 };
+    int rc;
 
-    *f = (struct followed){ .newest = -1, .failed = -1 };
-    if (storage_list(t->store, "conf/", take_key, &l, e) == 0)
-        for (size_t i = 0; i < l.count && e->kind == ERR_NONE; i++) {
-            AUTOBUF struct buf object = BUF(CONF_OBJECT_MAX);
-            int64_t seq = seq_of(l.keys[i]);
-            f->newest = seq > f->newest ? seq : f->newest;
-            if (seq != r->conf_seq + 1)
-                continue;
-            f->failed = seq;
-            if (repo_get_small(r, t, l.keys[i], &object, e) == 0
-                && apply(r, buf_slice(&object), e) == 0)
-                record_put(kept, 1, buf_slice(&object));
-        }
-    mem_free(l.keys);
-}
-
-/* A record that is damaged on one target and whole on another is for verify to
- * mend, and no reason to leave that target out. */
-static void
-judge(struct repo *r, struct target *t, const struct followed *f, const struct buf *kept)
-{
-    struct err e = f->why;
-
-    if (e.kind == ERR_CORRUPT && f->failed >= 0 && f->failed <= r->conf_seq) {
-        log_info("target %s: %s", t->name, err_text(&e));
-        return;
-    }
-    if (e.kind == ERR_NONE && f->newest < r->conf_seq && r->write && !r->as_found)
-        (void)!bring_up(t, f->newest, kept, &e);
-    if (e.kind == ERR_FORGED || e.kind == ERR_CORRUPT)
+    l->count = 0;
+    rc = storage_list(t->store, "conf/", record_listed, l, &e);
+    for (size_t i = 0; i < l->count && rc >= 0; i++)
+        rc = learn(r, t, l, &l->records[i], kept, &e);
+    if (rc < 0 && repo_is_unbelievable(&e))
         fleet_found(r->fleet, t, TARGET_FOREIGN, &e);
-    else if (e.kind != ERR_NONE)
+    else if (rc < 0)
+        fleet_fail(r->fleet, t, &e);
+}
+
+static bool
+has(const struct listing *l, const struct conf_record *c)
+{
+    for (size_t i = 0; l && i < l->count; i++)
+        if (l->records[i].good && l->records[i].seq == c->seq
+            && memcmp(l->records[i].hash, c->hash, 32) == 0)
+            return true;
+    return false;
+}
+
+/* Gives a target the records that it lacks, in their order, so that it never shows
+ * one without those before: a host may have entered with only some of the targets
+ * in reach, or this one was set back. */
+static int
+bring_up(struct repo *r, struct target *t, const struct listing *l, struct err *e)
+{
+    for (size_t i = 0; i < r->record_count; i++) {
+        const struct conf_record *c = &r->records[i];
+        struct body body = body_of(buf_slice(&c->object));
+        char key[CONF_KEY_LEN + 1];
+        if (has(l, c))
+            continue;
+        name_of(key, c->seq, c->hash);
+        log_info("target %s lacks %s; it gets it", t->name, key);
+        if (storage_put(t->store, key, &body, 0, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int
+conf_put_all(struct repo *r, struct target *t, struct err *e)
+{
+    return bring_up(r, t, NULL, e);
+}
+
+/* A place of ours has records: with none that can be believed anywhere, one that
+ * lists others is not to be used. */
+static void
+finish_target(struct repo *r, struct target *t, const struct listing *l)
+{
+    struct err e = { 0 };
+
+    if (r->record_count == 0 && l->bad.kind != ERR_NONE)
+        fleet_found(r->fleet, t, TARGET_FOREIGN, &l->bad);
+    else if (r->write && !r->as_found && bring_up(r, t, l, &e) < 0)
         fleet_fail(r->fleet, t, &e);
 }
 
 /* Places with a bad header come last: with the hosts that the others know, their
  * records show whether they are ours. */
 static void
-follow_all(struct repo *r, struct buf *kept)
+follow_doubtful(struct repo *r, struct listing *lists, struct buf *kept)
 {
-    struct followed f[FLEET_TARGETS_MAX];
-    bool followed[FLEET_TARGETS_MAX] = { false };
-
-    for (size_t i = 0; i < fleet_count(r->fleet); i++) {
-        struct target *t = fleet_target(r->fleet, i);
-        if (target_is_up(r->fleet, t)) {
-            follow(r, t, kept, &f[i]);
-            followed[i] = true;
-        }
-    }
     for (size_t i = 0; i < fleet_count(r->fleet); i++) {
         struct target *t = fleet_target(r->fleet, i);
         if (r->doubts[i].header == HEADER_GOOD
             || (r->doubts[i].header == HEADER_MISSING && !r->as_found))
             continue;
-        follow(r, t, kept, &f[i]); /* takes nothing that root has not signed */
-        followed[i] = repo_settle(r, t, i);
+        follow(r, t, &lists[i], kept); /* takes nothing that root has not signed */
+        (void)repo_settle(r, t, i);
     }
-    for (size_t i = 0; i < fleet_count(r->fleet); i++)
-        if (followed[i])
-            judge(r, fleet_target(r->fleet, i), &f[i], kept);
 }
 
 int
 repo_load_conf(struct repo *r, struct err *e)
 {
-    AUTOBUF struct buf kept = BUF((size_t)64 << 20);
+    AUTOBUF struct buf kept = BUF(KEPT_MAX);
+    struct listing lists[FLEET_TARGETS_MAX] = { 0 };
+    size_t n = fleet_count(r->fleet);
+    bool whole = false;
 
     r->hosts = mem_alloc(HOSTS_MAX * sizeof *r->hosts);
-    r->conf_seq = -1;
-    if (apply_kept(r, &kept, e) < 0)
+    if (take_kept(r, &kept, e) < 0)
         return -1;
     size_t before = kept.len;
-    follow_all(r, &kept);
-    if (kept.len > before && state_put(r->state, "conf", buf_slice(&kept), e) < 0)
-        return -1;
-    return 0;
+    /* What one target did not show yet another may, or the same a moment later. */
+    for (int round = 0; round < 2 && !whole; round++) {
+        for (size_t i = 0; i < n; i++)
+            if (target_is_up(r->fleet, fleet_target(r->fleet, i)))
+                follow(r, fleet_target(r->fleet, i), &lists[i], &kept);
+        if (round == 0)
+            follow_doubtful(r, lists, &kept);
+        whole = settle(r, round > 0);
+    }
+    r->rollback_seen |= !whole;
+    for (size_t i = 0; i < n; i++) {
+        if (target_is_up(r->fleet, fleet_target(r->fleet, i)))
+            finish_target(r, fleet_target(r->fleet, i), &lists[i]);
+        mem_free(lists[i].records);
+    }
+    return kept.len > before ? state_put(r->state, "conf", buf_slice(&kept), e) : 0;
+}
+
+/* This host, behind the head; what else nobody has named yet is named as seen. */
+static void
+put_fields(struct repo *r, struct buf *rec)
+{
+    uint8_t pub[KEY_LEN];
+    size_t also = 0;
+
+    sign_public(pub, r->host_seed);
+    record_put_u64(rec, TAG_SEQ, (uint64_t)(r->conf_seq + 1));
+    if (r->conf_seq >= 0)
+        record_put(rec, TAG_PREVIOUS, slice_of(r->conf_head, 32));
+    record_put_u64(rec, TAG_TIME, (uint64_t)clock_now().s);
+    size_t at = record_begin(rec, TAG_HOST);
+    record_put(rec, HOST_ID, slice_of(r->host_id, ID_LEN));
+    record_put(rec, HOST_PUB, slice_of(pub, KEY_LEN));
+    record_put_str(rec, HOST_NAME, r->host_name);
+    record_end(rec, at);
+    for (size_t i = 0; i < r->record_count && also < ALSO_MAX; i++) {
+        const struct conf_record *c = &r->records[i];
+        if (c->named || memcmp(c->hash, r->conf_head, 32) == 0)
+            continue;
+        record_put(rec, TAG_ALSO, slice_of(c->hash, 32));
+        also++;
+    }
+}
+
+void
+conf_seal(const struct keys *k, const uint8_t nonce[NONCE_LEN], struct slice record,
+          struct buf *object)
+{
+    struct header h = { .type = OBJECT_CONF };
+    AUTOBUF struct buf aad = BUF(256);
+
+    memcpy(h.repo, k->repo_id, ID_LEN);
+    header_put(object, &h);
+    signed_associated(&aad, OBJECT_CONF, buf_slice(object));
+    crypto_lock(object, k->conf_key, nonce, buf_slice(&aad), record);
+    signed_end(object, OBJECT_CONF, signer_root, k->root_seed);
 }
 
 int
 repo_records(struct repo *r, repo_record_fn *fn, void *arg, struct err *e)
 {
-    AUTOBUF struct buf kept = BUF((size_t)64 << 20);
-    struct slice object;
-    uint16_t tag;
-    int rc = 0;
-
-    if (state_get(r->state, "conf", &kept, e) < 0)
-        return -1;
-    struct reader rd = reader_of(buf_slice(&kept));
-    for (int64_t seq = 0; rc == 0 && record_next(&rd, &tag, &object); seq++) {
-        char key[81];
-        record_key(key, seq, object);
-        rc = fn(arg, key, object, e);
+    for (size_t i = 0; i < r->record_count; i++) {
+        const struct conf_record *c = &r->records[i];
+        char key[CONF_KEY_LEN + 1];
+        name_of(key, c->seq, c->hash);
+        if (fn(arg, key, buf_slice(&c->object), e) < 0)
+            return -1;
     }
-    return rc;
+    return 0;
 }
 
 int
 conf_enroll(struct repo *r, struct buf *object, char key[81], struct err *e)
 {
-    struct header h = { .type = OBJECT_CONF };
-    AUTOBUF struct buf rec = BUF(1024), aad = BUF(256);
-    uint8_t nonce[NONCE_LEN], pub[KEY_LEN];
+    AUTOBUF struct buf rec = BUF(CONF_OBJECT_MAX - 1024);
+    uint8_t nonce[NONCE_LEN], hash[32];
 
     if (!r->keys->has_root)
         return err_set(e, ERR_DENIED, 0,
                        "this host is not known to the repository, and a key of role %s "
                        "cannot make it known; use a key of role admin once",
                        role_name(r->keys->role));
-    sign_public(pub, r->host_seed);
-    record_put_u64(&rec, TAG_SEQ, (uint64_t)(r->conf_seq + 1));
-    if (r->conf_seq >= 0)
-        record_put(&rec, TAG_PREVIOUS, slice_of(r->conf_head, 32));
-    record_put_u64(&rec, TAG_TIME, (uint64_t)clock_now().s);
-    size_t at = record_begin(&rec, TAG_HOST);
-    record_put(&rec, HOST_ID, slice_of(r->host_id, ID_LEN));
-    record_put(&rec, HOST_PUB, slice_of(pub, KEY_LEN));
-    record_put_str(&rec, HOST_NAME, r->host_name);
-    record_end(&rec, at);
-    memcpy(h.repo, r->keys->repo_id, ID_LEN);
-    header_put(object, &h);
-    signed_associated(&aad, OBJECT_CONF, buf_slice(object));
+    if (r->host_count == HOSTS_MAX || r->record_count == CONF_RECORDS_MAX)
+        return err_set(e, ERR_UNSUPPORTED, 0,
+                       "the repository knows %zu hosts already; no other may enter",
+                       r->host_count);
+    put_fields(r, &rec);
     random_bytes(NULL, nonce, sizeof nonce);
-    crypto_lock(object, r->keys->conf_key, nonce, buf_slice(&aad), buf_slice(&rec));
-    signed_end(object, OBJECT_CONF, signer_root, r->keys->root_seed);
-    record_key(key, r->conf_seq + 1, buf_slice(object));
+    conf_seal(r->keys, nonce, buf_slice(&rec), object);
+    sha256(buf_slice(object), hash);
+    name_of(key, (uint64_t)(r->conf_seq + 1), hash);
     return 0;
-}
-
-/* This host: id, seed and machine, as a record under the host key. */
-enum self_tag { SELF_ID = 1, SELF_SEED = 2, SELF_MACHINE = 3 };
-
-static void
-machine(const struct repo *r, uint8_t out[32])
-{
-    AUTOBUF struct buf id = BUF(256);
-    struct err ignored = { 0 };
-
-    if (fs_read("/etc/machine-id", 128, &id, &ignored) < 0)
-        buf_clear(&id);
-    struct slice parts[] = { SLICE("machine"), buf_slice(&id) };
-    hmac_sha256(&r->keys->name_mac, parts, 2, out);
-}
-
-void
-host_new(struct repo *r)
-{
-    random_bytes(NULL, r->host_id, ID_LEN);
-    random_bytes(NULL, r->host_seed, SEED_LEN);
-    keys_host_tag(r->keys, r->host_id, r->host_tag);
-}
-
-int
-host_store(struct repo *r, struct err *e)
-{
-    AUTOBUF struct buf rec = BUF(512), locked = BUF(1024);
-    uint8_t nonce[NONCE_LEN], m[32];
-
-    machine(r, m);
-    buf_room(&rec, 512);
-    record_put(&rec, SELF_ID, slice_of(r->host_id, ID_LEN));
-    record_put(&rec, SELF_SEED, slice_of(r->host_seed, SEED_LEN));
-    record_put(&rec, SELF_MACHINE, slice_of(m, sizeof m));
-    random_bytes(NULL, nonce, sizeof nonce);
-    crypto_lock(&locked, r->keys->host_key, nonce, SLICE("drtool-v1/host"),
-                buf_slice(&rec));
-    crypto_wipe(rec.ptr, rec.len);
-    return state_put(r->state, "host", buf_slice(&locked), e);
-}
-
-static int
-load_self(struct repo *r, struct slice locked, struct err *e)
-{
-    AUTOBUF struct buf rec = BUF(1024);
-    uint8_t m[32], kept[32];
-
-    if (crypto_unlock(&rec, r->keys->host_key, SLICE("drtool-v1/host"), locked, e) < 0
-        || !record_copy(buf_slice(&rec), SELF_ID, r->host_id, ID_LEN)
-        || !record_copy(buf_slice(&rec), SELF_SEED, r->host_seed, SEED_LEN)
-        || !record_copy(buf_slice(&rec), SELF_MACHINE, kept, 32))
-        return err_set(e, ERR_FORGED, 0,
-                       "the identity of this host in %s does not open "
-                       "with this repository's keys",
-                       r->dir);
-    crypto_wipe(rec.ptr, rec.len);
-    machine(r, m);
-    if (memcmp(m, kept, 32) != 0)
-        return err_set(e, ERR_FORGED, 0,
-                       "the state in %s was made on another machine (a copied disk?); "
-                       "remove it to enter the repository as a new host",
-                       r->dir);
-    keys_host_tag(r->keys, r->host_id, r->host_tag);
-    return 0;
-}
-
-int
-repo_load_host(struct repo *r, struct err *e)
-{
-    AUTOBUF struct buf locked = BUF(1024), object = BUF(CONF_OBJECT_MAX);
-    AUTOBUF struct buf kept = BUF((size_t)64 << 20);
-    char key[81];
-    uint8_t pub[KEY_LEN];
-
-    if (state_get(r->state, "host", &locked, e) < 0)
-        return -1;
-    if (locked.len > 0 && load_self(r, buf_slice(&locked), e) < 0)
-        return -1;
-    if (locked.len == 0) {
-        host_new(r);
-        if (host_store(r, e) < 0)
-            return -1;
-    }
-    r->enrolled = repo_signer(r, r->host_id, pub);
-    if (r->enrolled)
-        return 0;
-    if (conf_enroll(r, &object, key, e) < 0
-        || fleet_put(r->fleet, key, RANK_PACK, buf_slice(&object), e) < 0
-        || apply(r, buf_slice(&object), e) < 0
-        || state_get(r->state, "conf", &kept, e) < 0)
-        return -1;
-    record_put(&kept, 1, buf_slice(&object));
-    r->enrolled = true;
-    return state_put(r->state, "conf", buf_slice(&kept), e);
 }

@@ -13,23 +13,79 @@ enum record_tag { TAG_TARGET = 1, TAG_SNAPSHOT = 2, TAG_TIME = 3, TAG_REASON = 4
 #define MANY_PACKS 64 /* more are looked for by one listing instead of one by one */
 #define COMPLETED_WITHIN_S (3 * 86400) /* after its snap/ was put, by the store's clock */
 
-/* The highest number of this host that is known anywhere: what we remember,
- * and what the targets list. */
+/* Names of this host that a target lists with a number that would be new. */
+struct ahead {
+    uint64_t next_seq;
+    char (*keys)[CHAIN_KEY_LEN + 1];
+    size_t count, cap;
+};
+
 static int
-highest_listed(void *arg, const struct object_info *o, struct err *e)
+ahead_listed(void *arg, const struct object_info *o, struct err *e)
 {
-    struct repo *r = arg;
+    struct ahead *a = arg;
     struct chain_name n;
 
     (void)e;
-    if (chain_name(&n, o->key) && n.seq >= r->next_seq) {
-        r->next_seq = n.seq + 1;
-        if (strcmp(n.kind, "snap") == 0)
-            memcpy(r->last_snapshot, n.sha256, 32);
+    if (chain_name(&n, o->key) && n.seq >= a->next_seq && o->size <= SNAPSHOT_MAX) {
+        a->keys = mem_grow(a->keys, &a->cap, a->count + 1, sizeof *a->keys);
+        memcpy(a->keys[a->count++], o->key, CHAIN_KEY_LEN + 1);
     }
     return 0;
 }
 
+/* Takes the number over, if the object under this name is what it should be. */
+static int
+take_number(struct repo *r, struct target *t, const char *key, struct err *e)
+{
+    AUTOBUF struct buf object = BUF(SNAPSHOT_MAX);
+    char snapshot[CHAIN_KEY_LEN + 1];
+    struct slice header, body;
+    struct chain_name n;
+
+    if (!chain_name(&n, key) || n.seq < r->next_seq)
+        return 0;
+    if (strcmp(n.kind, "gone") == 0) {
+        if (repo_open_record(r, t, key, OBJECT_GONE, snapshot, e) < 0)
+            return -1;
+    } else {
+        if (repo_open_snapshot(r, t, key, &object, &header, &body, e) < 0)
+            return -1;
+        memcpy(r->last_snapshot, n.sha256, 32);
+    }
+    r->next_seq = n.seq + 1;
+    return 0;
+}
+
+/* The highest number of this host that one target shows. */
+static int
+ask_target(struct repo *r, struct target *t, struct err *e)
+{
+    AUTOFREE char *snaps = mem_printf("snap/%s/", r->host_tag);
+    AUTOFREE char *gones = mem_printf("gone/%s/", r->host_tag);
+    struct ahead a = { .next_seq = r->next_seq };
+    int rc = storage_list(t->store, snaps, ahead_listed, &a, e);
+
+    if (rc == 0)
+        rc = storage_list(t->store, gones, ahead_listed, &a, e);
+    for (size_t i = 0; i < a.count && rc == 0; i++) {
+        struct err bad = { 0 };
+        if (take_number(r, t, a.keys[i], &bad) == 0)
+            continue;
+        if (repo_is_unbelievable(&bad)) {
+            log_warn("target %s: %s is not believed: %s", t->name, a.keys[i],
+                     err_text(&bad));
+        } else {
+            *e = bad;
+            rc = -1;
+        }
+    }
+    mem_free(a.keys);
+    return rc;
+}
+
+/* The number of this host's next snapshot: behind what we remember and what the
+ * targets show, which counts when it is signed. */
 static int
 find_sequence(struct repo *r, struct err *e)
 {
@@ -39,20 +95,15 @@ find_sequence(struct repo *r, struct err *e)
         return 0;
     if (state_get(r->state, "sequence", &kept, e) < 0)
         return -1;
-    if (kept.len == 40) {
+    r->next_seq = 1;
+    if (kept.len == 40 && get_u64(kept.ptr) <= CHAIN_SEQ_MAX) {
         r->next_seq = get_u64(kept.ptr) + 1;
         memcpy(r->last_snapshot, kept.ptr + 8, 32);
     }
-    if (r->next_seq == 0)
-        r->next_seq = 1;
-    AUTOFREE char *snaps = mem_printf("snap/%s/", r->host_tag);
-    AUTOFREE char *gones = mem_printf("gone/%s/", r->host_tag);
     for (size_t i = 0; i < fleet_count(r->fleet); i++) {
         struct target *t = fleet_target(r->fleet, i);
         struct err away = { 0 };
-        if (target_is_up(r->fleet, t)
-            && (storage_list(t->store, snaps, highest_listed, r, &away) < 0
-                || storage_list(t->store, gones, highest_listed, r, &away) < 0))
+        if (target_is_up(r->fleet, t) && ask_target(r, t, &away) < 0)
             fleet_fail(r->fleet, t, &away);
     }
     return 0;
@@ -100,6 +151,11 @@ repo_store_snapshot(struct repo *r, const struct session *session, struct snapsh
     assert(r->enrolled);
     if (find_sequence(r, e) < 0)
         return -1;
+    if (r->next_seq > CHAIN_SEQ_MAX)
+        return err_set(e, ERR_UNSUPPORTED, 0,
+                       "this host has used up its numbers for snapshots; remove the "
+                       "state in %s to enter the repository as a new host",
+                       r->dir);
     s->seq = r->next_seq;
     mem_free(s->host);
     s->host = mem_strdup(r->host_name);

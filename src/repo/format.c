@@ -123,6 +123,7 @@ chain_key(char out[CHAIN_KEY_LEN + 1], const struct chain_name *n)
 {
     char hex[65];
 
+    assert(n->seq <= CHAIN_SEQ_MAX);
     text_hex(hex, n->sha256, 32);
     snprintf(out, CHAIN_KEY_LEN + 1, "%s/%s/%010llu-%s", n->kind, n->host,
              (unsigned long long)n->seq, hex);
@@ -143,7 +144,7 @@ chain_name(struct chain_name *out, const char *key)
     memcpy(seq, slash + 18, 10);
     seq[10] = 0;
     uint8_t host[8];
-    if (!text_uint(seq, 9999999999, &out->seq) || !text_unhex(host, 8, out->host)
+    if (!text_uint(seq, CHAIN_SEQ_MAX, &out->seq) || !text_unhex(host, 8, out->host)
         || !text_unhex(out->sha256, 32, slash + 29))
         return false;
     chain_key(back, out);

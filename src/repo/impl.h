@@ -68,12 +68,15 @@ struct repo {
     bool enrolled;
     uint8_t host_id[ID_LEN], *host_seed; /* locked memory */
     char host_tag[17], host_name[65];
+    bool host_named; /* by its operator: remembered */
     uint64_t next_seq;
     uint8_t last_snapshot[32];
-    /* The chain of configuration records. */
+    /* The configuration records, and what follows from them. */
+    struct conf_record *records;
+    size_t record_count, record_cap;
     struct host *hosts;
     size_t host_count;
-    int64_t conf_seq; /* of the newest; -1: none */
+    int64_t conf_seq; /* of the head; -1: none */
     uint8_t conf_head[32];
     bool rollback_seen;
     struct doubt doubts[FLEET_TARGETS_MAX];
@@ -96,7 +99,11 @@ struct repo {
 };
 
 /* unlock.c */
-MUST_USE int repo_unlock(struct repo *r, struct err *e);
+MUST_USE int repo_unlock(struct repo *r, const struct buf *passphrase, struct err *e);
+
+/* repo.c: opens without asking whether this host is a member. */
+MUST_USE int repo_open_as_is(const struct repo_options *o, struct repo **out,
+                             struct err *e);
 
 /* probe.c: who among the targets is ours. */
 MUST_USE int repo_probe(struct repo *r, struct err *e);
@@ -111,17 +118,43 @@ void repo_header_object(const struct keys *k, const uint8_t target_id[ID_LEN],
 MUST_USE int repo_load_lost(struct repo *r, struct err *e);
 bool repo_lost(const struct repo *r, const uint8_t name[32]);
 
-/* chain.c: configuration records and hosts. */
+/* chain.c: the configuration records. */
 MUST_USE int repo_load_conf(struct repo *r, struct err *e);
+/* The record that makes this host known; it follows the head. */
+MUST_USE int conf_enroll(struct repo *r, struct buf *object, char key[81], struct err *e);
+/* Makes the object of a record, with the root key. */
+void conf_seal(const struct keys *k, const uint8_t nonce[NONCE_LEN], struct slice record,
+               struct buf *object);
+/* Checks a record by itself and takes it among the known ones. 1 it is new, 0 it
+ * was known, -1. */
+MUST_USE int conf_take(struct repo *r, struct slice object, struct err *e);
+/* Takes a record just made among the known ones and remembers it. */
+MUST_USE int conf_keep(struct repo *r, struct slice object, struct err *e);
+/* Puts all known records on a target. */
+MUST_USE int conf_put_all(struct repo *r, struct target *t, struct err *e);
+void conf_release(struct repo *r);
+
+/* host.c: this host and the others. */
 MUST_USE int repo_load_host(struct repo *r, struct err *e); /* enrolls it if it may */
+/* This host's identity, made when there is none; r->enrolled tells whether the
+ * repository knows it. */
+MUST_USE int host_load(struct repo *r, struct err *e);
 /* Knows revoked hosts too: what they stored before stays readable. */
 bool repo_signer(void *arg, const uint8_t signer[ID_LEN], uint8_t pub[KEY_LEN]);
 /* New data is not deduplicated against what a revoked host stored. */
 bool repo_revoked(const struct repo *r, const uint8_t host[ID_LEN]);
-/* The record that makes this host known. */
-MUST_USE int conf_enroll(struct repo *r, struct buf *object, char key[81], struct err *e);
 void host_new(struct repo *r);
 MUST_USE int host_store(struct repo *r, struct err *e);
+
+/* Gets snap/ from a target and checks what needs no key: hash, signature, and that
+ * host and number of its name are those of its signer and its body. *header and
+ * *body borrow from `object`. */
+MUST_USE int repo_open_snapshot(struct repo *r, struct target *t, const char *key,
+                                struct buf *object, struct slice *header,
+                                struct slice *body, struct err *e);
+/* Says of a listed object only that it is not to be believed; else the target (or
+ * we) failed. */
+bool repo_is_unbelievable(const struct err *e);
 
 /* Opens done/ or gone/ and checks that it is about the snapshot its name tells,
  * on this target, and signed by who may: any host for done/, the snapshot's own

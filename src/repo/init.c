@@ -235,7 +235,7 @@ repo_target_add(struct repo *r, struct target *t, struct err *e)
         return fleet_nobody(r->fleet, e);
     if (check_empty(t, e) < 0
         || storage_list(c.from->store, "keys/", copy_listed, &c, e) < 0
-        || storage_list(c.from->store, "conf/", copy_listed, &c, e) < 0
+        || conf_put_all(r, t, e) < 0
         || fill_target(r, t, &nothing, e) < 0
         || state_put(r->state, name, slice_of(t->id, ID_LEN), e) < 0
         || state_mark_clear(r->state, t->name, e) < 0)

@@ -286,6 +286,11 @@ repo_load_node(void *arg, enum chunk_kind kind, const struct chunk_id *id,
 
     if (from_cache(r, kind, id, out))
         return 0;
+    if (!keys_can_open(r->keys, CLASS_META)) /* no target is to blame */
+        return err_set(e, ERR_DENIED, 0,
+                       "a key of role %s opens no metadata, and this host remembers it "
+                       "no more",
+                       role_name(r->keys->role));
     int rc = repo_find(r, id, &at, e);
     if (rc < 0)
         return -1;

@@ -145,18 +145,34 @@ open_all(struct repo *r, const struct repo_options *o, struct err *e)
     AUTOFREE char *lock = fs_join(r->dir, "lock");
     if (o->write && fs_lock(lock, o->wait_ms, &r->lock_fd, e) < 0)
         return -1;
-    if (open_state(r, e) < 0 || open_fleet(r, o, e) < 0 || repo_unlock(r, e) < 0
-        || repo_probe(r, e) < 0 || repo_load_conf(r, e) < 0 || open_index(r, e) < 0)
+    if (open_state(r, e) < 0 || open_fleet(r, o, e) < 0
+        || repo_unlock(r, o->passphrase, e) < 0 || repo_probe(r, e) < 0
+        || repo_load_conf(r, e) < 0)
         return -1;
-    return o->write ? repo_load_host(r, e) : 0;
+    return open_index(r, e);
+}
+
+int
+repo_open_as_is(const struct repo_options *o, struct repo **out, struct err *e)
+{
+    struct repo *r = repo_new(o);
+
+    if (open_all(r, o, e) < 0) {
+        repo_close(r);
+        return -1;
+    }
+    *out = r;
+    return 0;
 }
 
 int
 repo_open(const struct repo_options *o, struct repo **out, struct err *e)
 {
-    struct repo *r = repo_new(o);
+    struct repo *r = NULL;
 
-    if (open_all(r, o, e) < 0) {
+    if (repo_open_as_is(o, &r, e) < 0)
+        return -1;
+    if (o->write && repo_load_host(r, e) < 0) {
         repo_close(r);
         return -1;
     }
@@ -200,6 +216,7 @@ repo_close(struct repo *r)
         close(r->lock_fd);
     if (r->index_lock_fd >= 0)
         close(r->index_lock_fd);
+    conf_release(r);
     mem_free(r->usable);
     buf_release(&r->lost);
     mem_free(r->hosts);
@@ -254,6 +271,12 @@ const char *
 repo_host_name(const struct repo *r)
 {
     return r->host_name;
+}
+
+const uint8_t *
+repo_host_id(const struct repo *r)
+{
+    return r->host_id;
 }
 
 const uint8_t *

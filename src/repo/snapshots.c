@@ -14,6 +14,7 @@ snapshot_list_release(struct snapshot_list *l)
     for (size_t i = 0; i < l->count; i++)
         snapshot_release(&l->rows[i].info);
     mem_free(l->rows);
+    mem_free(l->lost);
     *l = (struct snapshot_list){ 0 };
 }
 
@@ -23,7 +24,6 @@ struct listing {
     struct target *target;
     size_t index;
     struct snapshot_list *out;
-    int rc; /* of the record that was read last */
 };
 
 static struct snapshot_row *
@@ -52,6 +52,36 @@ snap_listed(void *arg, const struct object_info *o, struct err *e)
     (void)e;
     if (row && o->size <= SNAPSHOT_MAX)
         row->snap |= 1u << l->index;
+    return 0;
+}
+
+bool
+repo_is_unbelievable(const struct err *e)
+{
+    return e->kind == ERR_CORRUPT || e->kind == ERR_FORGED || e->kind == ERR_NOT_FOUND
+        || e->kind == ERR_UNSUPPORTED;
+}
+
+int
+repo_open_snapshot(struct repo *r, struct target *t, const char *key, struct buf *object,
+                   struct slice *header, struct slice *body, struct err *e)
+{
+    uint8_t signer[ID_LEN];
+    struct chain_name name;
+    struct header h;
+    char tag[17];
+
+    if (repo_get_small(r, t, key, object, e) < 0
+        || signed_open(buf_slice(object), OBJECT_SNAP, r->keys->repo_id, repo_signer, r,
+                       &h, signer, body, e)
+               < 0)
+        return -1;
+    keys_host_tag(r->keys, signer, tag);
+    if (!chain_name(&name, key) || strcmp(name.host, tag) != 0 || body->len < 8
+        || get_u64(body->ptr) != name.seq)
+        return err_set(e, ERR_FORGED, 0,
+                       "its name, its body and its signature do not belong together");
+    *header = slice_sub(buf_slice(object), 0, HEADER_LEN);
     return 0;
 }
 
@@ -104,8 +134,7 @@ record_listed(struct listing *l, const struct object_info *o, enum object_type t
     if (o->size > 8192)
         return 0;
     if (repo_open_record(l->repo, l->target, o->key, type, snapshot, &bad) < 0) {
-        if (bad.kind != ERR_CORRUPT && bad.kind != ERR_FORGED && bad.kind != ERR_NOT_FOUND
-            && bad.kind != ERR_UNSUPPORTED) {
+        if (!repo_is_unbelievable(&bad)) {
             *e = bad;
             return -1;
         }
@@ -133,35 +162,78 @@ gone_listed(void *arg, const struct object_info *o, struct err *e)
     return record_listed(arg, o, OBJECT_GONE, e);
 }
 
-/* The highest sequence number that a target shows of each host must not fall. */
+/* The highest number that one target shows of a host, and that snapshot. A name
+ * alone shows nothing, unless it is the one that was seen there before. */
+static uint64_t
+highest_shown(const struct snapshot_list *l, size_t index, const char *tag,
+              const char *seen, const char **key)
+{
+    uint64_t best = 0;
+
+    for (size_t i = 0; i < l->count; i++) {
+        const struct snapshot_row *row = &l->rows[i];
+        bool gone = row->gone >> index & 1, snap = row->snap >> index & 1;
+        if (strcmp(row->name.host, tag) == 0 && row->name.seq >= best
+            && (gone || (snap && (row->checked || strcmp(row->key, seen) == 0)))) {
+            best = row->name.seq;
+            *key = row->key;
+        }
+    }
+    return best;
+}
+
+/* What a target shows of each host must not fall. */
 static void
 check_marks(struct repo *r, struct snapshot_list *l, struct target *t, size_t index)
 {
     for (size_t i = 0; i < r->host_count; i++) {
+        AUTOBUF struct buf seen = BUF(CHAIN_KEY_LEN + 1);
         char tag[17];
-        uint64_t known = 0, best = 0;
-        const char *best_key = NULL;
+        uint64_t known = 0;
+        const char *key = NULL;
         struct err e = { 0 };
         keys_host_tag(r->keys, r->hosts[i].id, tag);
-        for (size_t j = 0; j < l->count; j++) {
-            const struct snapshot_row *row = &l->rows[j];
-            if (((row->snap | row->gone) >> index & 1) && strcmp(row->name.host, tag) == 0
-                && row->name.seq >= best) {
-                best = row->name.seq;
-                best_key = row->key;
-            }
-        }
-        if (state_mark_get(r->state, t->name, tag, &known, NULL, &e) == 1
-            && best < known) {
+        int rc = state_mark_get(r->state, t->name, tag, &known, &seen, &e);
+        uint64_t best = highest_shown(l, index, tag, buf_cstr(&seen), &key);
+        if (rc == 1 && best < known) {
             r->rollback_seen = true;
             log_warn("target %s shows snapshots of host %s up to number %llu, but this "
                      "host has seen %llu there: rolled back?",
                      t->name, r->hosts[i].name, (unsigned long long)best,
                      (unsigned long long)known);
-        } else if (best_key && best > known
-                   && state_mark_put(r->state, t->name, tag, best, best_key, &e) < 0)
+        } else if (key && best > known
+                   && state_mark_put(r->state, t->name, tag, best, key, &e) < 0)
             log_info("%s", err_text(&e));
     }
+}
+
+/* Opens a row from one target; with a key that opens no metadata it is only
+ * checked. */
+static int
+open_row(struct repo *r, struct target *t, struct snapshot_row *row, struct err *e)
+{
+    AUTOBUF struct buf object = BUF(SNAPSHOT_MAX);
+    struct slice header, body;
+    char tag[17];
+
+    if (repo_open_snapshot(r, t, row->key, &object, &header, &body, e) < 0)
+        return -1;
+    row->checked = true;
+    if (!keys_can_open(r->keys, CLASS_META))
+        return 0;
+    if (snapshot_parse(r->keys, header, body, &row->info, e) < 0) {
+        snapshot_release(&row->info);
+        return -1;
+    }
+    keys_host_tag(r->keys, row->info.host_id, tag);
+    if (strcmp(tag, row->name.host) != 0 || row->info.seq != row->name.seq) {
+        snapshot_release(&row->info);
+        return err_set(e, ERR_FORGED, 0, "its body is of another host or number");
+    }
+    memcpy(row->info.id, row->name.sha256, 32);
+    memcpy(row->info.host_tag, tag, sizeof tag);
+    row->loaded = true;
+    return 0;
 }
 
 static int
@@ -170,35 +242,12 @@ load_row(struct repo *r, struct snapshot_row *row, struct err *e)
     struct err one = { 0 };
 
     for (size_t i = 0; i < fleet_count(r->fleet); i++) {
-        AUTOBUF struct buf object = BUF(SNAPSHOT_MAX);
         struct target *t = fleet_target(r->fleet, i);
-        uint8_t signer[ID_LEN];
-        struct header h;
-        struct slice body;
         if (!(row->snap >> i & 1) || !target_is_up(r->fleet, t))
             continue;
-        if (repo_get_small(r, t, row->key, &object, &one) == 0
-            && signed_open(buf_slice(&object), OBJECT_SNAP, r->keys->repo_id, repo_signer,
-                           r, &h, signer, &body, &one)
-                   == 0
-            && snapshot_parse(r->keys, slice_sub(buf_slice(&object), 0, HEADER_LEN), body,
-                              &row->info, &one)
-                   == 0) {
-            char tag[17];
-            keys_host_tag(r->keys, row->info.host_id, tag);
-            if (memcmp(signer, row->info.host_id, ID_LEN) != 0
-                || strcmp(tag, row->name.host) != 0 || row->info.seq != row->name.seq) {
-                *e = (struct err){ 0 };
-                return err_set(e, ERR_FORGED, 0,
-                               "its name, its body and its signature "
-                               "do not belong together");
-            }
-            memcpy(row->info.id, row->name.sha256, 32);
-            memcpy(row->info.host_tag, tag, sizeof tag);
-            row->loaded = true;
+        one = (struct err){ 0 };
+        if (open_row(r, t, row, &one) == 0)
             return 0;
-        }
-        snapshot_release(&row->info);
     }
     if (one.kind == ERR_NONE)
         return err_set(e, ERR_UNAVAIL, 0, "no target that has it answers");
@@ -217,44 +266,76 @@ by_age(const void *a, const void *b)
     return host ? host : (x->name.seq > y->name.seq) - (x->name.seq < y->name.seq);
 }
 
+/* Lists what one target has. */
+static void
+list_target(struct repo *r, struct target *t, size_t index, struct snapshot_list *out,
+            struct err *last)
+{
+    struct listing l = { r, t, index, out };
+
+    if (storage_list(t->store, "snap/", snap_listed, &l, last) < 0
+        || storage_list(t->store, "done/", done_listed, &l, last) < 0
+        || storage_list(t->store, "gone/", gone_listed, &l, last) < 0)
+        fleet_fail(r->fleet, t, last);
+    else
+        out->asked |= 1u << index;
+}
+
+/* Keeps a row whose object is nowhere, although a target has promised it. */
+static void
+take_lost(struct repo *r, struct snapshot_list *out, const struct snapshot_row *row)
+{
+    const char *host = repo_host_tagged(r, row->name.host);
+    char hex[65];
+
+    if (row->snap != 0 || (row->done & ~row->gone) == 0)
+        return;
+    text_hex(hex, row->name.sha256, 32);
+    log_warn("snapshot %.12s of host %s was complete, and its object is on no target: %s",
+             hex, host ? host : row->name.host, row->key);
+    out->lost = mem_grow(out->lost, &out->lost_cap, out->lost_count + 1,
+                         sizeof *out->lost);
+    out->lost[out->lost_count++] = *row;
+}
+
+/* Is the row one to tell of? */
+static bool
+keep_row(struct repo *r, struct snapshot_row *row)
+{
+    struct err bad = { 0 };
+
+    if ((row->snap & ~row->gone) == 0)
+        return false;
+    if (load_row(r, row, &bad) == 0)
+        return true;
+    log_warn("%s is left out: %s", row->key, err_text(&bad));
+    return false;
+}
+
 int
 repo_snapshots(struct repo *r, struct snapshot_list *out, struct err *e)
 {
     struct err last = { 0 };
     size_t kept = 0;
 
-    for (size_t i = 0; i < fleet_count(r->fleet); i++) {
-        struct target *t = fleet_target(r->fleet, i);
-        struct listing l = { r, t, i, out, 0 };
-        if (!target_is_up(r->fleet, t))
-            continue;
-        if (storage_list(t->store, "snap/", snap_listed, &l, &last) < 0
-            || storage_list(t->store, "done/", done_listed, &l, &last) < 0
-            || storage_list(t->store, "gone/", gone_listed, &l, &last) < 0) {
-            fleet_fail(r->fleet, t, &last);
-            continue;
-        }
-        out->asked |= 1u << i;
-        check_marks(r, out, t, i);
-    }
+    for (size_t i = 0; i < fleet_count(r->fleet); i++)
+        if (target_is_up(r->fleet, fleet_target(r->fleet, i)))
+            list_target(r, fleet_target(r->fleet, i), i, out, &last);
     if (out->asked == 0) {
         (void)fleet_nobody(r->fleet, e);
         return err_in(e, "listing snapshots");
     }
+    AUTOFREE bool *keep = mem_zalloc(out->count + 1);
     for (size_t i = 0; i < out->count; i++) {
-        struct snapshot_row *row = &out->rows[i];
-        struct err bad = { 0 };
-        if (row->snap == 0 && (row->done & ~row->gone) != 0)
-            log_warn("a snapshot was complete and its object is on no target: %s",
-                     row->key);
-        if ((row->snap & ~row->gone) == 0)
-            continue;
-        if (keys_can_open(r->keys, CLASS_META) && load_row(r, row, &bad) < 0) {
-            log_warn("%s is left out: %s", row->key, err_text(&bad));
-            continue;
-        }
-        out->rows[kept++] = *row;
+        keep[i] = keep_row(r, &out->rows[i]);
+        take_lost(r, out, &out->rows[i]);
     }
+    for (size_t i = 0; i < fleet_count(r->fleet); i++)
+        if (out->asked >> i & 1)
+            check_marks(r, out, fleet_target(r->fleet, i), i);
+    for (size_t i = 0; i < out->count; i++)
+        if (keep[i])
+            out->rows[kept++] = out->rows[i];
     out->count = kept;
     if (kept > 1)
         qsort(out->rows, kept, sizeof *out->rows, by_age);
@@ -301,18 +382,22 @@ find_by_id(const struct snapshot_list *l, const char *prefix, struct snapshot_ro
     return *out ? 0 : -1;
 }
 
-/* A newer one of the same source that no target has complete is worth a word. Rows
- * are in order of age, also those that began within one second. */
+/* A newer one of the same source (and host, if one was named) that no target has
+ * complete is worth a word. The list is in order of age, also within a second. */
 static void
 warn_of_newer(const struct snapshot_list *l, const struct snapshot_row *chosen,
-              int64_t until)
+              const char *host, int64_t until)
 {
-    for (const struct snapshot_row *row = chosen + 1; row < l->rows + l->count; row++)
+    for (const struct snapshot_row *row = chosen + 1; row < l->rows + l->count; row++) {
+        char hex[65];
+        text_hex(hex, row->name.sha256, 32);
         if (row->loaded && strcmp(row->info.source, chosen->info.source) == 0
+            && (!host || strcmp(row->info.host, host) == 0)
             && row->info.started.s <= until && !snapshot_committed(row))
-            log_warn("a newer snapshot of %s, of %s, is complete on no target; `drtool "
-                     "snapshots --all` lists it",
-                     row->info.source, text_of_time(row->info.started.s));
+            log_warn("a newer snapshot of %s, %.12s of %s, is complete on no target; "
+                     "`drtool snapshots --all` lists it",
+                     row->info.source, hex, text_of_time(row->info.started.s));
+    }
 }
 
 int
@@ -345,7 +430,7 @@ repo_find_snapshot(const struct snapshot_list *l, const char *text,
             *out = row;
     }
     if (*out) {
-        warn_of_newer(l, *out, until);
+        warn_of_newer(l, *out, colon ? name : NULL, until);
         return 0;
     }
     if (!at && !colon && is_hex(text)) {

@@ -34,21 +34,34 @@ read_key_file(const char *path, struct secret *s, struct err *e)
 }
 
 /* A passphrase that is a recovery code, with its check characters, is one. */
-static int
-read_passphrase(const struct conf_secret *ref, struct secret *s, struct err *e)
+static void
+take_passphrase(const struct buf *given, struct secret *s)
 {
-    struct buf text = BUF(SECRET_MAX + 1);
+    struct buf text = BUF(SECRET_MAX + 1); /* ends in a NUL */
     struct err not_a_code = { 0 };
-    int rc = secret_resolve(ref, &text, e);
 
-    if (rc == 0 && code_parse(buf_cstr(&text), s->bytes, &not_a_code) == 0) {
+    buf_room(&text, SECRET_MAX + 1);
+    buf_put_slice(&text, buf_slice(given));
+    if (code_parse(buf_cstr(&text), s->bytes, &not_a_code) == 0) {
         s->kind = SLOT_CODE;
         s->len = CODE_SECRET;
-    } else if (rc == 0 && text.len <= SECRET_MAX) {
+    } else {
         s->kind = SLOT_PASSPHRASE;
         s->len = text.len;
         memcpy(s->bytes, text.ptr, text.len);
     }
+    crypto_wipe(text.ptr, text.cap);
+    buf_release(&text);
+}
+
+static int
+read_passphrase(const struct conf_secret *ref, struct secret *s, struct err *e)
+{
+    struct buf text = BUF(SECRET_MAX + 1);
+    int rc = secret_resolve(ref, &text, e);
+
+    if (rc == 0)
+        take_passphrase(&text, s);
     if (text.ptr)
         crypto_wipe(text.ptr, text.cap);
     buf_release(&text);
@@ -56,8 +69,13 @@ read_passphrase(const struct conf_secret *ref, struct secret *s, struct err *e)
 }
 
 static int
-read_secret(const struct conf *c, struct secret *s, struct err *e)
+read_secret(const struct conf *c, const struct buf *passphrase, struct secret *s,
+            struct err *e)
 {
+    if (passphrase) {
+        take_passphrase(passphrase, s);
+        return 0;
+    }
     if (c->key.file)
         return read_key_file(c->key.file, s, e);
     if (c->key.passphrase.from != SECRET_NONE)
@@ -149,10 +167,10 @@ try_targets(struct repo *r, const struct secret *secret, struct err *e)
 }
 
 int
-repo_unlock(struct repo *r, struct err *e)
+repo_unlock(struct repo *r, const struct buf *passphrase, struct err *e)
 {
     struct secret *s = crypto_alloc(sizeof *s);
-    int rc = read_secret(r->conf, s, e);
+    int rc = read_secret(r->conf, passphrase, s, e);
 
     if (rc == 0) {
         rc = try_kept(r, s, e);

@@ -153,11 +153,13 @@ all_named() {
 # Exact, since the object was not needed; or an older snapshot was the newest that
 # can be believed, and it was said which is not.
 whole_or_warned() {
-    local diff
+    local diff snap
     diff=$(rsync -aHAX --checksum --dry-run --itemize-changes --delete "$S/" "$W/back$S/" 2>&1)
     [ -z "$diff" ] && return
     [[ $1 == @(done|snap)/* ]] || fail "status 0, but: $(head -n 5 <<<"$diff")"
-    grep -qE "$(basename "${1%-*}")|rolled back|a newer snapshot of tree" "$ERR" \
+    snap=${1#*/}
+    snap=$(basename "$(echo "$W/whole/t1/snap/${snap%-*}"-*)") # its number and its id
+    grep -qE "${snap%-*}|rolled back|tree, ${snap:11:12} of .* is complete on no target" "$ERR" \
         || fail "an older snapshot was restored without a word: $(head -c 300 "$ERR")"
 }
 
@@ -194,6 +196,49 @@ all_targets() {
         dr_any verify --level 3
         sensible verify
     done
+}
+
+# The newest snapshot of tree counts nowhere any more: the one before is restored,
+# and it is said which one was left.
+no_record() {
+    local id snap
+    reset
+    dr 0 --json snapshots tree
+    id=$(json 'd["snapshots"][-1]["id"]')
+    snap=$(cd "$R/t1/snap" && echo */*-"$id")
+    rm "$R"/t[123]/done/"${snap%-*}"-*
+    rm -rf "$W/back"
+    dr 0 restore tree --to "$W/back"
+    whole_or_warned "snap/$snap"
+    says "a newer snapshot of tree, ${id:0:12} of "
+}
+
+# A snapshot that was complete and is nowhere is no thing to be silent about.
+lost_snapshot() {
+    local id snap level
+    reset
+    dr 0 --json snapshots tree
+    id=$(json 'd["snapshots"][-1]["id"]')
+    snap=$(cd "$R/t1/snap" && echo */*-"$id")
+    rm "$R"/t[123]/snap/"$snap"
+    for level in 0 2; do
+        dr 6 --json verify --level $level
+        [ "$(json '[t["missing"] for t in d["targets"]] + [d["unhealed"]]')" = "[1, 1, 1, 3]" ] \
+            || fail "$(cat "$OUT")"
+    done
+    says "snapshot ${id:0:12} of host $(hostname) was complete, and its object is on no target"
+    dr 6 verify --level 2 --heal
+    dr 6 --json snapshots
+    [ "$(json 'd["lost"][0]["id"]')" = "$id" ] || fail "$(cat "$OUT")"
+    [ "$(json 'd["lost"][0]["targets"], len(d["snapshots"])')" = "(['t1', 't2', 't3'], 7)" ] \
+        || fail "$(cat "$OUT")"
+    dr 6 status
+    # one that is still somewhere is not lost
+    cp -a "$W/whole/t2/snap/$snap" "$R/t2/snap/$snap"
+    dr 6 verify
+    dr 0 verify --heal
+    dr 0 --json snapshots
+    [ "$(json 'd["lost"]')" = "[]" ] || fail "$(cat "$OUT")"
 }
 
 # each FUNCTION: for all objects, with one kind of damage or with all.
@@ -418,6 +463,8 @@ try "each object damaged on all targets" each all_targets
 try "the configuration records of one target" records_of_one_target
 try "header and records of a target damaged together" header_and_records
 try "a header is mended only where it is ours" no_header_for_others
+try "a commit record gone from all targets" no_record
+try "a snapshot gone from all targets" lost_snapshot
 try "one pack damaged at other places on each target" different_places
 try "two of three targets damaged everywhere" two_of_three
 finish

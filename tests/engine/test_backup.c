@@ -66,6 +66,136 @@ unchanged_files_are_not_read(void **state)
 }
 
 static int
+take_name(void *arg, const struct object_info *o, struct err *e)
+{
+    (void)e;
+    assert_true(strlen(o->key) <= CHAIN_KEY_LEN);
+    memcpy(arg, o->key, strlen(o->key) + 1);
+    return 0;
+}
+
+/* The last name of target `i` that begins with `prefix`. */
+static void
+last_name(struct lab *l, size_t i, const char *prefix, char key[CHAIN_KEY_LEN + 1])
+{
+    CLEANUP(storage_close_p) struct storage *store = site_store(&l->site, i);
+
+    key[0] = 0;
+    assert_ok(storage_list(store, prefix, take_name, key, &l->e), &l->e);
+}
+
+/* A target lists what nobody signed: a name of this host with the highest number
+ * there is, with the bytes of another snapshot or of nothing. */
+static void
+plant(struct lab *l, size_t i, const char *kind, bool fits)
+{
+    CLEANUP(storage_close_p) struct storage *store = site_store(&l->site, i);
+    AUTOBUF struct buf object = BUF(SNAPSHOT_MAX);
+    char key[CHAIN_KEY_LEN + 1];
+    struct chain_name n;
+
+    last_name(l, i, "snap/", key);
+    struct range range = { .key = key };
+    assert_ok(storage_get(store, &range, &object, &l->e), &l->e);
+    assert_true(chain_name(&n, key));
+    memcpy(n.kind, kind, sizeof n.kind);
+    n.seq = CHAIN_SEQ_MAX;
+    if (!fits)
+        memset(n.sha256, 0, sizeof n.sha256);
+    chain_key(key, &n);
+    struct body body = body_of(fits ? buf_slice(&object) : SLICE("planted"));
+    assert_ok(storage_put(store, key, &body, 0, &l->e), &l->e);
+}
+
+/* One name would otherwise end this host's backups for good. */
+static void
+a_number_that_nobody_signed_is_not_believed(void **state)
+{
+    char key[CHAIN_KEY_LEN + 1];
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    plant(&l, 0, "snap", false);
+    plant(&l, 1, "snap", true);
+    plant(&l, 2, "gone", false);
+    for (unsigned round = 2; round < 4; round++) {
+        change_source(&l, round);
+        back_up_well(&l);
+        struct chain_name n;
+        last_name(&l, 2, "snap/", key);
+        assert_true(chain_name(&n, key));
+        assert_int_equal(n.seq, round);
+    }
+    restore_well(&l, true);
+}
+
+/* Else the target that takes it away again looks rolled back for ever. */
+static void
+a_name_that_nobody_signed_is_no_mark(void **state)
+{
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    for (int planted = 1; planted >= 0; planted--) {
+        CLEANUP(snapshot_list_release) struct snapshot_list list = { 0 };
+        CLEANUP(storage_close_p) struct storage *store = site_store(&l.site, 0);
+        char key[CHAIN_KEY_LEN + 1];
+        const char *keys[] = { key };
+        if (planted) {
+            plant(&l, 0, "snap", true);
+        } else {
+            last_name(&l, 0, "snap/", key);
+            assert_ok(storage_remove(store, keys, 1, &l.e), &l.e);
+        }
+        lab_open(&l);
+        assert_ok(repo_snapshots(l.site.repo, &list, &l.e), &l.e);
+        assert_int_equal(list.count, 1);
+        assert_false(repo_rollback_seen(l.site.repo));
+        site_close(&l.site);
+    }
+}
+
+/* A snapshot that is damaged where it was seen is not hidden. */
+static void
+a_damaged_snapshot_is_no_rollback(void **state)
+{
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    back_up_well(&l);
+    lab_open(&l);
+    for (int round = 0; round < 2; round++) {
+        CLEANUP(snapshot_list_release) struct snapshot_list list = { 0 };
+        char key[CHAIN_KEY_LEN + 1];
+        assert_ok(repo_snapshots(l.site.repo, &list, &l.e), &l.e);
+        assert_false(repo_rollback_seen(l.site.repo));
+        site_close(&l.site);
+        site_drop_cache(&l.site);
+        for (size_t i = 0; i < TARGETS && round == 0; i++) {
+            CLEANUP(storage_close_p) struct storage *store = site_store(&l.site, i);
+            struct body body = body_of(SLICE("damaged"));
+            last_name(&l, i, "snap/", key);
+            assert_ok(storage_put(store, key, &body, 0, &l.e), &l.e);
+        }
+        if (round == 0)
+            lab_open(&l);
+    }
+}
+
+static int
+take_key(void *arg, const struct object_info *o, struct err *e)
+{
+    struct buf *keys = arg;
+
+    (void)e;
+    buf_put(keys, o->key, PACK_KEY_LEN + 1);
+    return 0;
+}
+
+static int
 by_bytes(const void *a, const void *b)
 {
     return memcmp(a, b, 40);
@@ -687,6 +817,9 @@ main(void)
         cmocka_unit_test(a_backup_is_restored_exactly),
         cmocka_unit_test(a_second_backup_stores_only_what_changed),
         cmocka_unit_test(unchanged_files_are_not_read),
+        cmocka_unit_test(a_number_that_nobody_signed_is_not_believed),
+        cmocka_unit_test(a_name_that_nobody_signed_is_no_mark),
+        cmocka_unit_test(a_damaged_snapshot_is_no_rollback),
         cmocka_unit_test(the_number_of_threads_changes_no_chunk),
         cmocka_unit_test(a_dry_run_stores_nothing),
         cmocka_unit_test(a_source_that_vanished_is_an_error),

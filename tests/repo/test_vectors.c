@@ -21,6 +21,7 @@
 
 #include "../../src/repo/bundle.h"
 #include "../../src/repo/entry_format.h"
+#include "../../src/repo/impl.h"
 #include "../../src/repo/signed.h"
 
 #include <sodium.h>
@@ -1067,6 +1068,55 @@ snapshots_and_commit_records(void **state)
     vectors_close(&v);
 }
 
+/* The host a0 a1 .., behind one record and beside another. */
+static void
+put_conf_record(struct buf *rec)
+{
+    uint8_t seed[SEED_LEN], id[ID_LEN], pub[KEY_LEN], hash[32];
+
+    fill(seed, HOST_SEED, sizeof seed);
+    fill(id, HOST_ID, sizeof id);
+    sign_public(pub, seed);
+    record_put_u64(rec, 1, 2);
+    fill(hash, 0xe0, sizeof hash);
+    record_put(rec, 2, slice_of(hash, sizeof hash));
+    record_put_u64(rec, 3, 1700000000);
+    size_t at = record_begin(rec, 4);
+    record_put(rec, 1, slice_of(id, sizeof id));
+    record_put(rec, 2, slice_of(pub, sizeof pub));
+    record_put_str(rec, 3, "alpha");
+    record_end(rec, at);
+    fill(hash, 0x0e, sizeof hash);
+    record_put(rec, 6, slice_of(hash, sizeof hash));
+}
+
+static void
+configuration_records(void **state)
+{
+    AUTOBUF struct buf rec = BUF(1000), object = BUF(CONF_OBJECT_MAX);
+    CLEANUP(keys_free_p) struct keys *k = fixed_keys(ROLE_ADMIN);
+    struct repo r = { .keys = k };
+    uint8_t nonce[NONCE_LEN];
+    struct err e = { 0 };
+    struct vectors v;
+
+    (void)state;
+    fill(nonce, NONCE, sizeof nonce);
+    put_conf_record(&rec);
+    vectors_open(&v, "tests/vectors/conf.txt");
+    note(&v, "number 2 behind e0 e1 .., at 1700000000: the host a0 a1 .., \"alpha\"; "
+             "also seen\n# 0e 0f .. (tag 6)");
+    check(&v, "conf.record", buf_slice(&rec));
+    note(&v, "the object, locked with the nonce d0 d1 ..");
+    conf_seal(k, nonce, buf_slice(&rec), &object);
+    check(&v, "conf", buf_slice(&object));
+    assert_int_equal(conf_take(&r, buf_slice(&object), &e), 1);
+    assert_int_equal(conf_take(&r, buf_slice(&object), &e), 0);
+    assert_int_equal(r.record_count, 1);
+    conf_release(&r);
+    vectors_close(&v);
+}
+
 static int
 begin(void **state)
 {
@@ -1088,6 +1138,7 @@ main(void)
         cmocka_unit_test(entries_and_the_manifest),
         cmocka_unit_test(extent_trees),
         cmocka_unit_test(snapshots_and_commit_records),
+        cmocka_unit_test(configuration_records),
     };
 
     return cmocka_run_group_tests(tests, begin, NULL);

@@ -329,24 +329,31 @@ class Repository:
         return raw[64:-80], signer, raw
 
     def follow_conf(self):
-        """Public keys by host id. A record that does not fit ends the program."""
-        hosts, before, names = {}, None, {}
-        for name in self.target.names["C"]:
-            names.setdefault(int(name[5:15]), name)
-        need(names, "there is no conf/; --no-conf goes on without")
-        for number in range(len(names)):
-            need(number in names and number < 10000, "conf/ has a gap")
-            body, _, raw = self.signed(names[number], "root")
+        """Public keys by host id, of all records that root has signed."""
+        hosts, found, named = {}, {}, []
+
+        def take(name):
+            body, _, raw = self.signed(name, "root")
             record = Record(unlock(self.k_conf, body, LABEL["C"] + raw[:64]))
-            need(record.number(1) == number, "conf/ record has another number")
-            need(not number or record.get(2) == before, "conf/ record names another before it")
+            number, before = int(name[5:15]), record.every(2)
+            need(record.number(1) == number, "has another number")
+            need(len(before) == (number > 0), "does not name one record before it")
+            found[sha256(raw)] = number
+            named.extend((name, sha, number - 1) for sha in before)
+            named.extend((name, sha, None) for sha in record.every(6))
             for tag, value in record.fields:
                 if tag == 4:
-                    hosts[Record(value).get(1, 16)] = Record(value).get(2, 32)
-                    self.revoked.discard(Record(value).get(1))
+                    hosts.setdefault(Record(value).get(1, 16), Record(value).get(2, 32))
                 elif tag == 5:
                     self.revoked.add(value)
-            before = sha256(raw)
+
+        need(self.target.names["C"], "there is no conf/; --no-conf goes on without")
+        for name in self.target.names["C"]:
+            attempt(name, take, name)
+        need(found, "no conf/ record is valid; --no-conf goes on without")
+        for name, sha, number in named:
+            if sha not in found or number not in (None, found[sha]):
+                problem(name, "names conf/ record %s, which is not there" % sha.hex())
         return hosts
 
     # --- 5: SNAPSHOTS, COMMIT RECORDS ---
