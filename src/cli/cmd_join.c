@@ -162,6 +162,8 @@ tell(struct app *app, struct repo *r, const struct join_result *res, enum role r
     for (size_t i = 0; i < fleet_count(repo_fleet(r)); i++)
         if (!target_is_up(repo_fleet(r), fleet_target(repo_fleet(r), i)))
             app_note(app, STATUS_DEGRADED);
+    if (repo_rollback_seen(r))
+        app_note(app, STATUS_ROLLBACK);
     if (res->namesakes > 0)
         log_warn("the repository knows another host called %s: HOST:SOURCE does not tell "
                  "them apart",

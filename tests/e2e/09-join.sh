@@ -257,6 +257,27 @@ all_known() {
     [ "$(json 'len({s["host"] for s in d["sources"]})')" -eq 9 ] || fail "$(cat "$OUT")"
 }
 
+# A record that others name is on no target that can be asked.
+hidden() {
+    local record
+    CONF=$R/bare.yaml
+    sed -e "/name: t[123]/{/name: t1,/!d}" -e "s|state:.*|state: $R/bare-hidden|" \
+        "$R/conf.yaml" >"$CONF"
+    record=$(cd "$R/t1/conf" && echo 0000000002-*)
+    mv "$R/t1/conf/$record" "$R/record"
+    dr 11 snapshots
+    says 'names the configuration record [0-9a-f]{12}, which no target shows'
+    [ "$(grep -c ' tree ' "$OUT")" -ge 9 ] || fail "the others are not believed: $(cat "$OUT")"
+    timeout 60 /usr/bin/python3 -B "$DECODE" "$R/t1" --key-file "$R/key" list >"$OUT" 2>"$ERR" \
+        && fail "decode.py noticed nothing"
+    says 'names conf/ record [0-9a-f]{64}, which is not there'
+    CONF=$R/conf.yaml # who remembers it puts it back
+    dr 0 backup
+    cmp -s "$R/t1/conf/$record" "$R/record" || fail "the record was not put back"
+    CONF=$R/bare.yaml
+    dr 0 snapshots
+}
+
 try "a repository of one host" prepare || finish
 try "who may not join, and why" refused
 try "a host joins with the recovery code" reader
@@ -266,4 +287,5 @@ try "a host enters with its first backup" implicit
 try "hosts that see different targets enter" apart
 try "hosts that enter at the same moment" at_once
 try "every host is known on every target" all_known
+try "a record that is hidden is missed" hidden
 finish
