@@ -29,13 +29,12 @@ take(void *arg, const struct object_info *o, struct err *e)
         return -1;
     if (strlen(o->key) >= KEY_MAX)
         return 0;
-    if (c->count == PAGE) {
-        c->full = true;
-        return err_set(e, ERR_CANCELLED, 0, "the page is full");
-    }
     snprintf(c->page[c->count].key, KEY_MAX, "%s", o->key);
     c->page[c->count++].size = o->size;
-    return 0;
+    if (c->count < PAGE)
+        return 0;
+    c->full = true; /* not one further: it would cost another answer */
+    return err_set(e, ERR_CANCELLED, 0, "the page is full");
 }
 
 /* 1 and the object that is next, 0 at the end, -1. */
