@@ -78,8 +78,8 @@ wait_for_lane(struct delivery *d, struct target *t, struct err *e)
     return rc < 0 ? -1 : 0;
 }
 
-/* Which target has the object? 1; 0 none, and all were asked; -1 one that was not,
- * or the spool, may have it. */
+/* Which target has the object? 1; 0 none, and all were asked; -1 one that was not
+ * may have it; -2 the spool has. */
 static int
 find_source(struct delivery *d, const char *key, struct object_info *info)
 {
@@ -96,11 +96,12 @@ find_source(struct delivery *d, const char *key, struct object_info *info)
         else if (none.kind != ERR_NOT_FOUND)
             all = false;
     }
-    return all && !fleet_holds(f, key) ? 0 : -1;
+    return fleet_holds(f, key) ? -2 : all ? 0 : -1;
 }
 
-/* Gets packs that a target lacks to it from the others. 0; 1 some are lost, and
- * remembered as such; -1. */
+/* Gets packs that a target lacks to it from the others. 0; 1 some are lost; -1. What
+ * no target that answers has is remembered: the next backup stores it anew rather
+ * than to wait for one that may never be back. */
 static int
 copy_missing(struct delivery *d, struct target *t, struct slice names, struct err *e)
 {
@@ -113,7 +114,8 @@ copy_missing(struct delivery *d, struct target *t, struct slice names, struct er
         int found = find_source(d, key, &info);
         if (found < 0 && result == 0) {
             err_set(e, ERR_CORRUPT, 0,
-                    "target %s lacks %s, and no other target that answers has it",
+                    "target %s lacks %s, and no other target that answers has it; the "
+                    "next backup stores it again",
                     t->name, key);
             result = -1;
         }
@@ -123,7 +125,7 @@ copy_missing(struct delivery *d, struct target *t, struct slice names, struct er
                     t->name, key);
             result = 1;
         }
-        if (found == 0 && repo_note_lost(d->repo, names.ptr + i, e) < 0)
+        if ((found == 0 || found == -1) && repo_note_lost(d->repo, names.ptr + i, e) < 0)
             return -1;
         if (found == 1 && result == 0
             && fleet_copy(repo_fleet(d->repo), key, RANK_PACK, info.size, names.ptr + i,

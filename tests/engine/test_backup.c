@@ -186,16 +186,6 @@ a_damaged_snapshot_is_no_rollback(void **state)
 }
 
 static int
-take_key(void *arg, const struct object_info *o, struct err *e)
-{
-    struct buf *keys = arg;
-
-    (void)e;
-    buf_put(keys, o->key, PACK_KEY_LEN + 1);
-    return 0;
-}
-
-static int
 by_bytes(const void *a, const void *b)
 {
     return memcmp(a, b, 40);

@@ -36,7 +36,7 @@ guest_deliver(struct guest *g)
     struct err e = { 0 };
 
     assert_ok(repo_load_index(g->repo, &e), &e);
-    assert_ok(fleet_start(f, repo_refused, g->repo, &e), &e);
+    assert_ok(repo_start(g->repo, &e), &e);
     for (size_t i = 0; i < fleet_count(f); i++)
         if (target_is_up(f, fleet_target(f, i)))
             assert_int_equal(fleet_wait(f, fleet_target(f, i), fleet_position(f), 10000,
@@ -406,7 +406,7 @@ without_any_good_record_a_target_is_foreign(void **state)
     struct names n = names_of(&s, 0, "conf/");
     put_object(&s, 0, n.keys[0], SLICE("damaged"));
     FRESH(r, &s);
-    assert_int_equal(fleet_target(r->fleet, 0)->state, TARGET_FOREIGN);
+    assert_int_equal(target_state(r->fleet, fleet_target(r->fleet, 0)), TARGET_FOREIGN);
 }
 
 static int
