@@ -1,7 +1,8 @@
 /*
  * sync: brings every target to what the best of them holds.
  *
- * First the queue of this host is delivered and its snapshots committed. Then,
+ * First the queue of this host is delivered, its snapshots committed, and what reads
+ * have found bad on a target replaced from another. Then,
  * by listing, whole targets are mirrored: a snapshot that is complete on one
  * target and neither complete nor forgotten on another gets there with all it
  * needs. A key that opens metadata tells what that is; for any other it is all
@@ -33,6 +34,7 @@ struct sync_options {
 struct sync_result {
     uint64_t queued_objects, queued_bytes; /* what the mirroring found missing */
     uint64_t snapshots;                    /* to be committed somewhere */
+    uint64_t mended; /* objects that a read had found bad, made good */
     struct target_result targets[FLEET_TARGETS_MAX];
     size_t target_count;
     int64_t elapsed_ms;

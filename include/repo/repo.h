@@ -31,6 +31,7 @@ struct repo_options {
     int64_t wait_ms; /* for the lock */
     uint64_t seed;   /* of a test; 0: the kernel's random numbers */
     int level;       /* zstd; 0: 1 */
+    int64_t breaker_ms; /* of the targets, for tests; 0: the usual */
     struct storage *(*wrap)(void *arg, const char *target, struct storage *inner);
     void *wrap_arg;
 };

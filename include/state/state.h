@@ -121,6 +121,16 @@ MUST_USE int state_void_done(struct state *s, const char *snapshot, const char *
 MUST_USE int state_void_first(struct state *s, const char *target, struct buf *snapshot,
                               struct err *e); /* 1, 0, -1 */
 
+/* Objects of which a target has served no or wrong bytes, to be looked at by sync.
+ * Noting one again changes nothing. */
+MUST_USE int state_bad_add(struct state *s, const char *target, const char *key,
+                           struct err *e);
+/* The first of a target behind the row `*id` (0: of all), appended to `key`; its row
+ * is *id then. 1, 0 there are no more, -1. */
+MUST_USE int state_bad_next(struct state *s, const char *target, int64_t *id,
+                            struct buf *key, struct err *e);
+MUST_USE int state_bad_drop(struct state *s, int64_t id, struct err *e);
+
 /* Packs that no target had when all were asked, those noted longest ago first.
  * To note one again puts it at the end. */
 MUST_USE int state_lost_put(struct state *s, struct slice pack, struct err *e);

@@ -20,6 +20,7 @@ tell(struct app *app, const struct options *o, const struct sync_result *res)
 {
     json_put_int(app->result, "missing_objects", (int64_t)res->queued_objects);
     json_put_int(app->result, "missing_bytes", (int64_t)res->queued_bytes);
+    json_put_int(app->result, "mended_objects", (int64_t)res->mended);
     json_put_int(app->result, "snapshots", (int64_t)res->snapshots);
     json_put_seconds(app->result, "elapsed", res->elapsed_ms);
     json_t *all = json_put_array(app->result, "targets");

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+#include "mend.h"
 #include "mirror.h"
 #include "needs.h"
 
@@ -361,25 +362,59 @@ check_names(struct syncing *s, struct err *e)
     return 0;
 }
 
+/* What reads have found bad. */
+static int
+mend(struct syncing *s, struct err *e)
+{
+    for (size_t i = 0; i < s->result->target_count; i++) {
+        struct target *t = fleet_target(repo_fleet(s->repo), i);
+        struct mend_result m = { 0 };
+        if (!target_is_up(repo_fleet(s->repo), t) || !named(s->options->to, t))
+            continue;
+        if (mend_target(s->repo, t, &m, e) < 0)
+            return -1;
+        s->result->mended += m.mended;
+        if (m.left > 0)
+            fail(s, i, &m.why);
+    }
+    return 0;
+}
+
+/* A target that is told as level must have nothing that waits for it: what no other
+ * gives now is skipped by its lane. */
+static int
+judge(struct syncing *s, struct err *e)
+{
+    for (size_t i = 0; i < s->result->target_count; i++) {
+        struct target_result *res = &s->result->targets[i];
+        uint64_t rows = 0, bytes = 0;
+        if (!res->committed)
+            continue;
+        if (state_queue_sum(repo_state(s->repo), res->name, &rows, &bytes, e) < 0)
+            return -1;
+        if (s->failed[i].kind == ERR_NONE && rows > 0)
+            err_set(&s->failed[i], ERR_UNAVAIL, 0,
+                    "%llu objects wait for it that no target gives now",
+                    (unsigned long long)rows);
+        res->committed = s->failed[i].kind == ERR_NONE;
+        res->why = s->failed[i];
+    }
+    return 0;
+}
+
 static int
 sync_all(struct syncing *s, struct err *e)
 {
     if (check_names(s, e) < 0)
         return -1;
-    if (!s->options->dry_run && (repo_publish_index(s->repo, e) < 0 || deliver(s, e) < 0))
+    if (!s->options->dry_run
+        && (repo_publish_index(s->repo, e) < 0 || deliver(s, e) < 0 || mend(s, e) < 0))
         return -1;
     if (repo_snapshots(s->repo, &s->snapshots, e) < 0 || mirror_all(s, e) < 0)
         return -1;
     if (s->options->dry_run)
         return 0;
-    if (deliver(s, e) < 0)
-        return -1;
-    for (size_t i = 0; i < s->result->target_count; i++)
-        if (s->failed[i].kind != ERR_NONE && s->result->targets[i].committed) {
-            s->result->targets[i].committed = false;
-            s->result->targets[i].why = s->failed[i];
-        }
-    return 0;
+    return deliver(s, e) < 0 ? -1 : judge(s, e);
 }
 
 int

@@ -3,11 +3,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+#include "mend.h"
 #include "verify_impl.h"
 
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 bool
 verify_bit(const uint8_t *bits, uint32_t i)
@@ -36,31 +35,6 @@ verify_tick(struct verify *v)
         return;
     v->next_tick_ms = now + 200;
     v->options->tick(v->options->arg, &v->progress);
-}
-
-/* Fetches the object in the size that one of the others tells. */
-static int
-fetch_elsewhere(struct verify *v, const char *key, uint64_t size, const uint8_t sha[32],
-                char **path, uint64_t *got, struct err *e)
-{
-    struct fleet *f = repo_fleet(v->repo);
-
-    *got = size;
-    if (size > 0)
-        return fleet_fetch(f, v->target, key, size, sha, path, e);
-    err_set(e, ERR_NOT_FOUND, 0, "no other target has it");
-    for (size_t i = 0; i < fleet_count(f); i++) {
-        struct target *t = fleet_target(f, i);
-        struct object_info info;
-        struct err none = { 0 };
-        if (t == v->target || !target_is_up(f, t)
-            || storage_head(t->store, key, &info, &none) < 0)
-            continue;
-        *got = info.size;
-        if (fleet_fetch(f, v->target, key, info.size, sha, path, e) == 0)
-            return 0;
-    }
-    return -1;
 }
 
 /* Takes the key of the snapshot's object; there is one for each number. */
@@ -130,27 +104,13 @@ heal_record(struct verify *v, const char *key, struct err *e)
 static int
 heal(struct verify *v, const char *key, uint64_t size, struct err *e)
 {
-    AUTOFREE char *path = NULL;
-    struct body body = { .fd = -1 };
-    int rc;
-
     if (strcmp(key, "drt.repo") == 0)
         return repo_mend_header(v->repo, v->index, e);
     if (strncmp(key, "conf/", 5) == 0)
         return heal_record(v, key, e);
     if (strncmp(key, "done/", 5) == 0)
         return drop_record(v, key, e);
-    if (!format_hash_of(key, body.sha256))
-        return err_set(e, ERR_NOT_FOUND, 0, "no other target has a good copy");
-    if (fetch_elsewhere(v, key, size, body.sha256, &path, &body.size, e) < 0)
-        return -1;
-    body.fd = open(path, O_RDONLY | O_CLOEXEC);
-    rc = body.fd < 0 ? err_set(e, ERR_IO, 0, "opening %s", path)
-                     : storage_put(v->target->store, key, &body, 0, e);
-    if (body.fd >= 0)
-        close(body.fd);
-    unlink(path);
-    return rc;
+    return mend_object(v->repo, v->target, key, size, e);
 }
 
 int
@@ -277,9 +237,28 @@ check_presence(struct verify *v, struct err *e)
     return rc;
 }
 
+/* All of it was read, and is good or made so: that is remembered. */
+static void
+note_verified(struct verify *v, uint64_t unhealed, int64_t begun_s)
+{
+    AUTOFREE char *name = mem_printf("verified/%s", v->target->name);
+    uint8_t when[8];
+    struct err e = { 0 };
+
+    if (v->options->level < 3 || v->result->unhealed > unhealed)
+        return;
+    fleet_note(repo_fleet(v->repo), v->target, HEALTH_CLEARED);
+    put_u64(when, (uint64_t)begun_s);
+    if (state_put(repo_state(v->repo), name, slice_of(when, sizeof when), &e) < 0)
+        log_info("%s", err_text(&e));
+}
+
 static int
 verify_target(struct verify *v, struct err *e)
 {
+    uint64_t unhealed = v->result->unhealed;
+    int64_t begun_s = clock_now().s;
+
     v->present = mem_zalloc(v->pack_count / 8 + 1);
     v->bad = mem_zalloc(v->pack_count / 8 + 1);
     v->next_pack = 0;
@@ -292,6 +271,8 @@ verify_target(struct verify *v, struct err *e)
         rc = verify_structure(v, e);
     if (rc == 0)
         rc = verify_tell_files(v, e);
+    if (rc == 0)
+        note_verified(v, unhealed, begun_s);
     mem_free(v->present);
     mem_free(v->bad);
     return rc;

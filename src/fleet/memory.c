@@ -1,5 +1,5 @@
-/* What state.db remembers of each target between runs: how it was, and all that
- * went to it and came from it. */
+/* What state.db remembers of each target between runs: how it was, all that went to
+ * it and came from it, and which objects it served badly. */
 #include "base/log.h"
 
 #include "impl.h"
@@ -92,6 +92,8 @@ memory_keep(struct fleet *f)
         return;
     for (size_t i = 0; i < f->count && rc == 0; i++)
         rc = keep(f, &f->targets[i], &e);
+    for (size_t i = 0; i < f->bad_count && rc == 0; i++)
+        rc = state_bad_add(f->state, f->bad[i].target->name, f->bad[i].key, &e);
     if (rc == 0)
         rc = state_commit(f->state, &e);
     else

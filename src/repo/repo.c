@@ -80,6 +80,7 @@ open_fleet(struct repo *r, const struct repo_options *o, struct err *e)
         .spool_dir = spool,
         .spool_max = o->conf->fleet.spool_max,
         .state = r->state,
+        .breaker_ms = o->breaker_ms,
         .wrap = o->wrap,
         .wrap_arg = o->wrap_arg,
     };

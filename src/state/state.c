@@ -34,6 +34,8 @@ static const char schema[] =
     " snapshot TEXT, target TEXT, packs BLOB, UNIQUE(snapshot, target));"
     "CREATE TABLE IF NOT EXISTS voids(id INTEGER PRIMARY KEY AUTOINCREMENT,"
     " snapshot TEXT, target TEXT, UNIQUE(snapshot, target));"
+    "CREATE TABLE IF NOT EXISTS bad(id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT,"
+    " key TEXT, UNIQUE(target, key));"
     "CREATE TABLE IF NOT EXISTS lost(id INTEGER PRIMARY KEY AUTOINCREMENT,"
     " pack BLOB UNIQUE);"
     "CREATE TABLE IF NOT EXISTS marks(target TEXT, host TEXT, seq INT, snapshot TEXT,"
@@ -467,6 +469,38 @@ state_void_first(struct state *s, const char *target, struct buf *snapshot, stru
     sql_end(q);
     pthread_mutex_unlock(&s->lock);
     return rc;
+}
+
+int
+state_bad_add(struct state *s, const char *target, const char *key, struct err *e)
+{
+    return run(s, "INSERT OR IGNORE INTO bad(target,key) VALUES(?,?)", e, "tt", target,
+               key);
+}
+
+int
+state_bad_next(struct state *s, const char *target, int64_t *id, struct buf *key,
+               struct err *e)
+{
+    pthread_mutex_lock(&s->lock);
+    sqlite3_stmt *q = sql_query(&s->main,
+                                "SELECT id,key FROM bad WHERE target=? AND id>?"
+                                " ORDER BY id LIMIT 1",
+                                "ti", e, target, *id);
+    int rc = q ? sql_step(&s->main, q, e) : -1;
+    if (rc == 1) {
+        *id = sql_int(q, 0);
+        buf_put_str(key, sql_text(q, 1));
+    }
+    sql_end(q);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+int
+state_bad_drop(struct state *s, int64_t id, struct err *e)
+{
+    return run(s, "DELETE FROM bad WHERE id=?", e, "i", id);
 }
 
 int

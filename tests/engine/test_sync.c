@@ -494,9 +494,10 @@ metadata_lost_everywhere_is_stored_anew(void **state)
     lose_everywhere(false);
 }
 
-/* A target that is away may have it: nothing is lost before it was asked. */
+/* A target that is away may have it, or may never be back: the next backup waits for
+ * nothing. When it is back, what it has counts again. */
 static void
-what_an_absent_target_may_have_is_not_lost(void **state)
+what_only_an_absent_target_may_have_is_stored_anew(void **state)
 {
     AUTOBUF struct buf names = BUF(1 << 16);
     LAB(l);
@@ -507,10 +508,14 @@ what_an_absent_target_may_have_is_not_lost(void **state)
     l.plans[2] = (struct fault_plan){ .mode = FAULT_REFUSE, .at = 1, .count = UINT_MAX };
     assert_int_equal(back_up(&l, 2), 0);
     assert_string_equal(status_name(l.result.status), "no-quorum");
+    assert_int_equal(back_up(&l, 2), 0);
+    assert_string_equal(status_name(l.result.status), "degraded");
+    assert_true(l.result.new_bytes > 0);
+    restore_well(&l, true);
     no_faults(&l);
-    assert_int_equal(lost_packs(&l, false), 0);
     back_up_well(&l);
     assert_true(l.result.new_bytes < BIG);
+    assert_int_equal(lost_packs(&l, false), 0);
     restore_well(&l, true);
 }
 
@@ -722,10 +727,40 @@ what_was_voided_waits_for_no_commit(void **state)
     assert_int_equal(complete_on(&l, 1), 1);
 }
 
+/* A restore met a damaged and a missing pack on one target and went on to the next:
+ * the sync after it puts them right, and looks at nothing else. */
+static void
+what_a_read_found_bad_is_mended_by_sync(void **state)
+{
+    AUTOBUF struct buf names = BUF(1 << 16);
+    struct sync_result res;
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    packs_of(&l, 0, true, &names);
+    char key[PACK_KEY_LEN + 1];
+    pack_key(key, names.ptr);
+    AUTOFREE char *path = mem_printf("%s/t0/%s", l.site.folder.path, key);
+    garble(path, 0);
+    restore_well(&l, false);
+    sync_once(&l, &res);
+    assert_int_equal(res.mended, 1);
+    sync_once(&l, &res);
+    assert_int_equal(res.mended, 0);
+    verify_well(&l, 1);
+    assert_int_equal(unlink(path), 0);
+    restore_well(&l, false);
+    sync_once(&l, &res);
+    assert_int_equal(res.mended, 1);
+    verify_well(&l, 1);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_a_read_found_bad_is_mended_by_sync),
         cmocka_unit_test(listings_of_any_length_are_merged),
         cmocka_unit_test(a_listing_that_fails_on_a_later_page_is_an_error),
         cmocka_unit_test(a_new_disk_gets_everything),
@@ -738,7 +773,7 @@ main(void)
         cmocka_unit_test(heal_removes_a_damaged_done_and_sync_puts_it_again),
         cmocka_unit_test(data_lost_everywhere_is_stored_anew),
         cmocka_unit_test(metadata_lost_everywhere_is_stored_anew),
-        cmocka_unit_test(what_an_absent_target_may_have_is_not_lost),
+        cmocka_unit_test(what_only_an_absent_target_may_have_is_stored_anew),
         cmocka_unit_test(what_is_back_is_not_lost_any_more),
         cmocka_unit_test(a_snapshot_that_did_not_fit_leaves_nothing_behind),
         cmocka_unit_test(a_row_without_a_snapshot_is_dropped),

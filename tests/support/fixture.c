@@ -271,7 +271,11 @@ void
 site_open(struct site *s)
 {
     struct repo_options o = {
-        .conf = &s->conf, .write = true, .wrap = s->wrap, .wrap_arg = s->wrap_arg
+        .conf = &s->conf,
+        .write = true,
+        .breaker_ms = 30,
+        .wrap = s->wrap,
+        .wrap_arg = s->wrap_arg,
     };
     struct err e = { 0 };
 
