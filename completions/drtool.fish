@@ -100,6 +100,9 @@ complete -c drtool -n '__drtool_typed "target"' -a add -d 'make a new or emptied
 complete -c drtool -n '__drtool_in "target add"' -a '(__drtool_ask target)'
 complete -c drtool -n '__drtool_in "target add"' -l empty -d 'do not copy what the other targets hold; sync does it later'
 complete -c drtool -n '__drtool_in "target add"' -l wait -x -d 'wait so long for another run on this host to end'
+complete -c drtool -n '__drtool_typed "target"' -a check -d 'try out what targets do, and how fast'
+complete -c drtool -n '__drtool_in "target check"' -a '(__drtool_ask target)'
+complete -c drtool -n '__drtool_in "target check"' -l size -x -d 'bytes to send and read for the speed; 0: none (default: 16MiB)'
 complete -c drtool -n '__drtool_typed ""' -a config
 complete -c drtool -n '__drtool_typed "config"' -a check -d 'check the configuration without touching any target'
 complete -c drtool -n '__drtool_in "config check"' -l secrets -d 'also ask for every secret, and forget it again'

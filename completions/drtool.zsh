@@ -117,6 +117,12 @@ _drtool() {
         --wait) kind=none ;;
         esac
         ;;
+    "target check "*)
+        opts=" --size" kind=target
+        case $prev in
+        --size) kind=none ;;
+        esac
+        ;;
     "config check "*)
         opts=" --secrets" kind=none
         case $prev in
@@ -132,7 +138,7 @@ _drtool() {
         opts="" kind=none
         ;;
     "key "*) kind=words offers="list add remove" ;;
-    "target "*) kind=words offers="add" ;;
+    "target "*) kind=words offers="add check" ;;
     "config "*) kind=words offers="check" ;;
     esac
     opts="$opts --config -c --json --progress --quiet -q --verbose -v --help -h --version"

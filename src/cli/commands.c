@@ -37,6 +37,7 @@ const struct command *const commands[] = {
     &cmd_key_add,
     &cmd_key_remove,
     &cmd_target_add,
+    &cmd_target_check,
     &cmd_config_check,
     &cmd_completion,
     &cmd_help,

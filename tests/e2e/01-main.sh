@@ -395,6 +395,38 @@ progress_live() {
         backup slow
 }
 
+# What a target can do is tried out, and nothing is left of it.
+target_check() {
+    dr 0 --json target check --size 1MiB
+    [ "$(json 'sorted(set(c["target"] for c in d["checks"]))')" = "['t1', 't2', 't3']" ] \
+        || fail "$(cat "$OUT")"
+    [ "$(json '[c for c in d["checks"] if c["verdict"] == "bad"]')" = "[]" ] || fail "$(cat "$OUT")"
+    [ "$(json 'len(d["checks"])')" -ge 30 ] || fail "$(cat "$OUT")"
+    [ -z "$(find "$R"/t? -path '*/check/*' -type f)" ] || fail "objects are left"
+    mv "$R/t2" "$R/away"
+    dr 8 target check t2 --size 0
+    says 't2 +answer +bad .*does not exist' "$OUT"
+    mv "$R/away" "$R/t2"
+    dr 2 target check nobody
+    says 'no target called nobody'
+}
+
+# A restore that met damage leaves a note, and sync mends what it names.
+sync_mends() {
+    local pack
+    pack=$(find "$R/t1/pack" -type f -size +100k | head -n 1)
+    printf damaged | dd of="$pack" bs=1 seek=5000 conv=notrunc 2>/dev/null
+    back tree "$S"
+    dr 0 --json sync
+    [ "$(json 'd["mended_objects"]')" -ge 1 ] || fail "$(cat "$OUT")"
+    says "t1: pack/.* is replaced from another target: there was [0-9a-f]{64}, SHA-256 [0-9a-f]{64}"
+    dr 0 verify --level 3
+    dr 0 --json status
+    [ "$(json '[t["state"] for t in d["targets"]]')" = "['up', 'up', 'up']" ] || fail "$(cat "$OUT")"
+    [ "$(json '[t.get("unverified_since") for t in d["targets"]]')" = "[None, None, None]" ] \
+        || fail "$(cat "$OUT")"
+}
+
 try "init, and no second one" init
 try "a backup reaches three targets and comes back" backup
 try "an unchanged backup reads no file and sends under 64 KiB" unchanged
@@ -413,6 +445,8 @@ try "missing, empty and shrunk sources" missing_and_empty
 try "excludes" excludes
 try "one file system" one_file_system
 try "a file that vanishes" vanished
+try "targets are tried out" target_check
+try "what a restore found bad is mended by sync" sync_mends
 try "progress for people and programs" progress_told
 try "progress while it runs" progress_live
 finish

@@ -74,6 +74,8 @@ main_job() {
     dr 0 backup
     back tree "$S"
     dr 0 verify --level 3
+    dr 0 --json target check --size 1MiB
+    [ "$(json '[c for c in d["checks"] if c["verdict"] == "bad"]')" = "[]" ] || fail "$(cat "$OUT")"
     alike
     dr 0 --json backup
     [ "$(json '[t["name"] for t in d["sources"][0]["targets"]
