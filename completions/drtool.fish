@@ -103,6 +103,11 @@ complete -c drtool -n '__drtool_in "target add"' -l wait -x -d 'wait so long for
 complete -c drtool -n '__drtool_typed "target"' -a check -d 'try out what targets do, and how fast'
 complete -c drtool -n '__drtool_in "target check"' -a '(__drtool_ask target)'
 complete -c drtool -n '__drtool_in "target check"' -l size -x -d 'bytes to send and read for the speed; 0: none (default: 16MiB)'
+complete -c drtool -n '__drtool_typed "target"' -a retire -d 'let a target go, once the others hold what it holds'
+complete -c drtool -n '__drtool_in "target retire"' -a '(__drtool_ask target)'
+complete -c drtool -n '__drtool_in "target retire"' -l dry-run -s n -d 'tell whether it may go, and change nothing'
+complete -c drtool -n '__drtool_in "target retire"' -l force -d 'also when it is away or snapshots would be short of copies'
+complete -c drtool -n '__drtool_in "target retire"' -l wait -x -d 'wait so long for another run on this host to end'
 complete -c drtool -n '__drtool_typed ""' -a config
 complete -c drtool -n '__drtool_typed "config"' -a check -d 'check the configuration without touching any target'
 complete -c drtool -n '__drtool_in "config check"' -l secrets -d 'also ask for every secret, and forget it again'

@@ -123,6 +123,12 @@ _drtool() {
         --size) kind=none ;;
         esac
         ;;
+    "target retire "*)
+        opts=" --dry-run -n --force --wait" kind=target
+        case $prev in
+        --wait) kind=none ;;
+        esac
+        ;;
     "config check "*)
         opts=" --secrets" kind=none
         case $prev in
@@ -138,7 +144,7 @@ _drtool() {
         opts="" kind=none
         ;;
     "key "*) kind=words offers="list add remove" ;;
-    "target "*) kind=words offers="add check" ;;
+    "target "*) kind=words offers="add check retire" ;;
     "config "*) kind=words offers="check" ;;
     esac
     opts="$opts --config -c --json --progress --quiet -q --verbose -v --help -h --version"

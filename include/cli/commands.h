@@ -25,6 +25,7 @@ extern const struct command cmd_sync;
 extern const struct command cmd_drill;
 extern const struct command cmd_target_add;
 extern const struct command cmd_target_check;
+extern const struct command cmd_target_retire;
 extern const struct command cmd_config_check;
 extern const struct command cmd_completion;
 extern const struct command cmd_help;

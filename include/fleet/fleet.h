@@ -74,6 +74,7 @@ DEFINE_CLEANUP(struct fleet, fleet_close)
 size_t fleet_count(const struct fleet *f);
 struct target *fleet_target(struct fleet *f, size_t i);
 unsigned fleet_quorum(const struct fleet *f);
+unsigned fleet_quorum_asked(const struct fleet *f); /* in the options; 0: not */
 /* True when the targets i with have[i] are W; with distinct_sites on at least two
  * sites where the fleet has them and W is over 1. */
 bool fleet_quorum_met(const struct fleet *f, const bool *have);
@@ -93,6 +94,8 @@ void fleet_why(struct fleet *f, const struct target *t, struct err *why);
 /* The caller cannot go on with this target for now, because a call of it failed:
  * one that is silent is down at once. Errors about one object change nothing. */
 void fleet_fail(struct fleet *f, struct target *t, const struct err *why);
+/* Leaves the target alone for the rest of the run, and nothing of it is kept. */
+void fleet_forget(struct fleet *f, struct target *t);
 /* Something happened that is no error: level, cleared. */
 void fleet_note(struct fleet *f, struct target *t, enum health_event what);
 

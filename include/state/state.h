@@ -146,6 +146,9 @@ MUST_USE int state_mark_clear(struct state *s, const char *target, struct err *e
 MUST_USE int state_mark_put(struct state *s, const char *target, const char *host,
                             uint64_t seq, const char *snapshot, struct err *e);
 
+/* Everything about a target that is one no longer. */
+MUST_USE int state_forget_target(struct state *s, const char *target, struct err *e);
+
 /* Runs, for `status`: what happened last, as JSON made by the caller. */
 MUST_USE int state_run_add(struct state *s, const char *kind, const char *subject,
                            int64_t ended_s, int status, const char *detail,

@@ -38,6 +38,7 @@ const struct command *const commands[] = {
     &cmd_key_remove,
     &cmd_target_add,
     &cmd_target_check,
+    &cmd_target_retire,
     &cmd_config_check,
     &cmd_completion,
     &cmd_help,

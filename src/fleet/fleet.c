@@ -41,6 +41,7 @@ fleet_open(const struct fleet_options *o, struct fleet **out, struct err *e)
     f->order = o->order;
     f->hedge = hedge_new(f);
     f->distinct_sites = o->distinct_sites;
+    f->quorum_asked = o->quorum;
     f->quorum = o->quorum           ? o->quorum
               : o->target_count < 3 ? (unsigned)o->target_count
                                     : 2;
@@ -119,6 +120,12 @@ sites(const struct fleet *f, const bool *have)
         n += first;
     }
     return n;
+}
+
+unsigned
+fleet_quorum_asked(const struct fleet *f)
+{
+    return f->quorum_asked;
 }
 
 bool
@@ -228,6 +235,15 @@ fleet_fail(struct fleet *f, struct target *t, const struct err *why)
     if (what == HEALTH_SILENCE || what == HEALTH_SLOWDOWN)
         what = HEALTH_AWAY;
     fleet_event(f, t, (enum health_event)what, why);
+}
+
+void
+fleet_forget(struct fleet *f, struct target *t)
+{
+    pthread_mutex_lock(&f->lock);
+    t->health.state = TARGET_NEW; /* as one that was never asked */
+    pthread_cond_broadcast(&f->changed);
+    pthread_mutex_unlock(&f->lock);
 }
 
 void

@@ -45,7 +45,7 @@ struct fleet {
     struct target targets[FLEET_TARGETS_MAX];
     struct lane lanes[FLEET_TARGETS_MAX];
     size_t count;
-    unsigned quorum;
+    unsigned quorum, quorum_asked;
     bool distinct_sites;
     struct state *state;
     char *spool_dir;

@@ -93,7 +93,8 @@ memory_keep(struct fleet *f)
     for (size_t i = 0; i < f->count && rc == 0; i++)
         rc = keep(f, &f->targets[i], &e);
     for (size_t i = 0; i < f->bad_count && rc == 0; i++)
-        rc = state_bad_add(f->state, f->bad[i].target->name, f->bad[i].key, &e);
+        if (f->bad[i].target->health.state != TARGET_NEW)
+            rc = state_bad_add(f->state, f->bad[i].target->name, f->bad[i].key, &e);
     if (rc == 0)
         rc = state_commit(f->state, &e);
     else

@@ -472,6 +472,32 @@ state_void_first(struct state *s, const char *target, struct buf *snapshot, stru
 }
 
 int
+state_forget_target(struct state *s, const char *target, struct err *e)
+{
+    static const char *const tables[] = {
+        "DELETE FROM queue WHERE target=?", "DELETE FROM commits WHERE target=?",
+        "DELETE FROM voids WHERE target=?", "DELETE FROM bad WHERE target=?",
+        "DELETE FROM marks WHERE target=?",
+    };
+    static const char *const names[] = { "target", "health", "traffic", "verified" };
+    int rc = state_begin(s, e);
+
+    if (rc < 0)
+        return -1;
+    for (size_t i = 0; i < COUNT_OF(tables) && rc == 0; i++)
+        rc = sql_run(&s->main, tables[i], "t", e, target);
+    for (size_t i = 0; i < COUNT_OF(names) && rc == 0; i++) {
+        AUTOFREE char *name = mem_printf("%s/%s", names[i], target);
+        rc = sql_run(&s->main, "DELETE FROM named WHERE name=?", "t", e, name);
+    }
+    if (rc < 0) {
+        state_abort(s);
+        return -1;
+    }
+    return state_commit(s, e);
+}
+
+int
 state_bad_add(struct state *s, const char *target, const char *key, struct err *e)
 {
     return run(s, "INSERT OR IGNORE INTO bad(target,key) VALUES(?,?)", e, "tt", target,
