@@ -66,9 +66,10 @@ job_new(struct target *t, const struct range *r, size_t max)
 static void
 run(struct job *j)
 {
-    j->begun_ms = clock_mono_ms();
+    int64_t begun = clock_mono_ms(); /* it may have waited for a reader until now */
+
     j->rc = storage_get(j->target->store, &j->range, &j->bytes, &j->e);
-    j->took_ms = clock_mono_ms() - j->begun_ms;
+    j->took_ms = clock_mono_ms() - begun;
 }
 
 struct hedge *

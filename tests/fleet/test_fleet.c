@@ -1020,7 +1020,7 @@ reading_goes_on_to_the_next_target(void **state)
 /* A folder t0 that answers as a server far away does. */
 struct far {
     struct hook hook;
-    int64_t ms;
+    _Atomic int64_t ms; /* a read that was overtaken may still look */
 };
 
 static void
