@@ -649,10 +649,10 @@ what_returns_as_another_gets_nothing(void **state)
     (void)state;
     rig_open(&r);
     down(&r, 1);
+    fleet_target(r.fleet, 1)->health.next_try_ms = 0;
     assert_ok(fleet_start(r.fleet, &(struct fleet_rules){ NULL, is_another, &r }, &r.e),
               &r.e);
     put(&r, 1);
-    fleet_target(r.fleet, 1)->health.next_try_ms = 0;
     for (int i = 0; i < 500; i++)
         if (target_state(r.fleet, fleet_target(r.fleet, 1)) != TARGET_FOREIGN)
             clock_sleep_ms(10);
