@@ -454,6 +454,7 @@ follow_doubtful(struct repo *r, struct listing *lists, struct buf *kept)
             || (r->doubts[i].header == HEADER_MISSING && !r->as_found))
             continue;
         follow(r, t, &lists[i], kept); /* takes nothing that root has not signed */
+        settle_hosts(r);               /* who signed done/ there has to be known */
         (void)repo_settle(r, t, i);
     }
 }
