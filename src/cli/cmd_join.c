@@ -82,10 +82,10 @@ type_secret(struct buf *out, struct err *e)
                        "joining needs a key of role admin: give --key-file, "
                        "--passphrase-file or --passphrase-env (a recovery code will do), "
                        "or run it on a terminal");
-    fprintf(stderr, "Passphrase or recovery code: ");
     silent = before;
     silent.c_lflag &= ~(tcflag_t)ECHO;
-    (void)!tcsetattr(0, TCSAFLUSH, &silent);
+    (void)!tcsetattr(0, TCSAFLUSH, &silent); /* drops what was typed before */
+    fprintf(stderr, "Passphrase or recovery code: ");
     int rc = wait_for_line(e);
     ssize_t n = rc < 0 ? 0 : read(0, line, SECRET_MAX);
     (void)!tcsetattr(0, TCSAFLUSH, &before);
