@@ -153,7 +153,7 @@ recovery_code() {
     rm -rf "$R/state2"
     CODE=$(tr -d - <"$W/code" | tr '[:upper:]' '[:lower:]') dr 0 snapshots
     rm -rf "$R/state2"
-    CODE=$(sed 's/^./Z/' "$W/code") dr 7 snapshots
+    CODE=$(sed 's/^Z/Y/;t;s/^./Z/' "$W/code") dr 7 snapshots
     one_line
     # not even one wrong character gets further
     rm -rf "$R/state2"
