@@ -82,7 +82,8 @@ bool fleet_quorum_met(const struct fleet *f, const bool *have);
 /* All that this host's runs had with the target. */
 struct traffic_sum target_traffic(const struct target *t);
 
-/* Does it answer, as far as we know, and is it ours? */
+/* Does it answer, as far as we know, and is it ours? While lanes run, one that was
+ * away is not before its lane has looked. */
 bool target_is_up(struct fleet *f, const struct target *t);
 enum target_state target_state(struct fleet *f, const struct target *t);
 /* Who it is was found out: TARGET_UP (ours), TARGET_EMPTY or TARGET_FOREIGN; `why`

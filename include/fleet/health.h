@@ -65,6 +65,7 @@ const char *target_state_name(enum target_state s);
 
 enum health_event {
     HEALTH_ANSWER,   /* a request was answered, whatever the answer */
+    HEALTH_OURS,     /* the same, and who it is was looked at */
     HEALTH_STORED,   /* the same, and it was a put that succeeded */
     HEALTH_SLOWDOWN, /* the answer was to come later */
     HEALTH_SILENCE,  /* an operation was given up: no answer for all its tries */
@@ -89,6 +90,7 @@ struct health {
     unsigned silences; /* in a row */
     unsigned wrong;    /* since cleared */
     bool behind;
+    bool unsure;   /* it was away since it was last known to be ours */
     bool was_good; /* it has answered since health_init() */
     /* Parallel requests. */
     unsigned window, window_max;

@@ -139,11 +139,19 @@ fleet_quorum_met(const struct fleet *f, const bool *have)
     return n >= f->quorum && sites(f, have) >= need;
 }
 
+/* Reads are checked by what they bring; who writes has to know whom he writes to.
+ * With the lock. */
+static bool
+usable(const struct fleet *f, const struct target *t)
+{
+    return health_answers(&t->health) && !(f->started && t->health.unsure);
+}
+
 bool
 target_is_up(struct fleet *f, const struct target *t)
 {
     pthread_mutex_lock(&f->lock);
-    bool up = health_answers(&t->health);
+    bool up = usable(f, t);
     pthread_mutex_unlock(&f->lock);
     return up;
 }
@@ -297,8 +305,7 @@ fleet_each(struct fleet *f, bool also_new, fleet_each_fn *fn, void *arg)
         struct target *t = &f->targets[i];
         each[i] = (struct each){ fn, arg, t, i, 0, false };
         pthread_mutex_lock(&f->lock);
-        bool wanted = health_answers(&t->health)
-                   || (also_new && t->health.state == TARGET_NEW);
+        bool wanted = usable(f, t) || (also_new && t->health.state == TARGET_NEW);
         pthread_mutex_unlock(&f->lock);
         if (!wanted)
             continue;

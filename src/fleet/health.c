@@ -75,6 +75,7 @@ back_off(struct health *h, enum target_state s, struct health_now now)
                : h->wait_ms * 2 < HEALTH_WAIT_MAX_MS ? h->wait_ms * 2
                                                      : HEALTH_WAIT_MAX_MS;
     h->next_try_ms = now.ms + h->wait_ms;
+    h->unsure |= s != TARGET_FULL; /* what comes back may be another place */
     return enter(h, s, now);
 }
 
@@ -155,6 +156,9 @@ health_event(struct health *h, enum health_event what, struct health_now now)
     if (h->state == TARGET_EMPTY || h->state == TARGET_FOREIGN)
         return false;
     switch (what) {
+    case HEALTH_OURS:
+        h->unsure = false;
+        return answered(h, false, now);
     case HEALTH_ANSWER:
     case HEALTH_STORED:
         return answered(h, what == HEALTH_STORED, now);
@@ -224,6 +228,7 @@ health_found(struct health *h, enum target_state s, struct health_now now)
     assert(s == TARGET_UP || s == TARGET_EMPTY || s == TARGET_FOREIGN);
     h->silences = 0;
     h->wait_ms = 0;
+    h->unsure = false;
     enter(h, s == TARGET_UP ? home(h) : s, now);
 }
 

@@ -29,6 +29,7 @@ struct lane {
     unsigned item_count, busy;
     int64_t last_id;   /* the highest id taken from the queue */
     int64_t asked;     /* fleet.position when the queue was asked last; -1: never */
+    bool probing;      /* a sender looks who the target is */
     bool drained;      /* it had nothing behind last_id then */
     unsigned failures; /* of items in a row */
     unsigned skipped;  /* items that nobody gives in this run */

@@ -185,7 +185,7 @@ send_item(struct lane *l, struct item *it)
         l->why = e;
     if (how == FAILED) {
         l->failures++;
-        l->target->health.behind = true; /* it is, once it answers again */
+        health_event(&l->target->health, HEALTH_BEHIND, fleet_now());
     } else {
         l->failures = 0;
     }
@@ -194,20 +194,23 @@ send_item(struct lane *l, struct item *it)
     pthread_cond_broadcast(&f->changed);
 }
 
-/* Asks a target that was away whether it is back, with the lock released. */
+/* Asks a target that was away whether it is back, and ours, with the lock released. */
 static void
 probe_target(struct lane *l)
 {
     struct fleet *f = l->fleet;
     struct err e = { 0 };
 
+    l->probing = true;
     pthread_mutex_unlock(&f->lock);
     int rc = f->rules.probe ? f->rules.probe(f->rules.arg, l->target, l->index, &e) : 0;
     if (rc == 0)
-        fleet_event(f, l->target, HEALTH_ANSWER, NULL);
+        fleet_event(f, l->target, HEALTH_OURS, NULL);
     else
         fleet_fail(f, l->target, &e);
     pthread_mutex_lock(&f->lock);
+    l->probing = false;
+    pthread_cond_broadcast(&f->changed);
 }
 
 /* What is to be done now: an item, or NULL. With the lock. */
@@ -256,12 +259,13 @@ sender(void *arg)
 
     pthread_mutex_lock(&f->lock);
     while (!f->stopping && !l->broken && !cancel_requested()) {
-        bool answers = health_answers(h);
-        if (!answers && health_may_try(h, false, fleet_now())) {
+        bool answers = health_answers(h), sure = answers && !h->unsure;
+        /* a read may have found that it answers; who it is only the probe finds */
+        if (!sure && !l->probing && (answers || health_may_try(h, false, fleet_now()))) {
             probe_target(l);
             continue;
         }
-        struct item *it = answers ? choose(l) : NULL;
+        struct item *it = sure ? choose(l) : NULL;
         if (it && (h->state != TARGET_FULL || health_may_try(h, true, fleet_now()))) {
             add_sender(l);
             send_item(l, it);

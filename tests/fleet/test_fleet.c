@@ -663,6 +663,29 @@ what_returns_as_another_gets_nothing(void **state)
     assert_int_equal(queued(&r, 1), 1);
 }
 
+/* A read of the same run finds that it answers again: that says nothing of who it
+ * is, so it is given nothing before the lane has looked. */
+static void
+a_read_does_not_vouch_for_a_target(void **state)
+{
+    RIG(r, 2);
+
+    (void)state;
+    rig_open(&r);
+    down(&r, 0);
+    down(&r, 1);
+    assert_ok(fleet_start(r.fleet, &(struct fleet_rules){ NULL, is_another, &r }, &r.e),
+              &r.e);
+    fleet_note(r.fleet, fleet_target(r.fleet, 1), HEALTH_ANSWER); /* as a read does */
+    put(&r, 2);
+    for (int i = 0; i < 500; i++)
+        if (target_state(r.fleet, fleet_target(r.fleet, 1)) != TARGET_FOREIGN)
+            clock_sleep_ms(10);
+    assert_int_equal(target_state(r.fleet, fleet_target(r.fleet, 1)), TARGET_FOREIGN);
+    fleet_stop(r.fleet);
+    assert_false(holds(&r, 1, 2));
+}
+
 /* What was remembered is told by the next run. */
 static void
 how_a_target_was_is_remembered(void **state)
@@ -1294,6 +1317,7 @@ main(void)
         cmocka_unit_test(a_snapshot_does_not_arrive_without_its_packs),
         cmocka_unit_test(a_target_that_returns_gets_the_rest),
         cmocka_unit_test(what_returns_as_another_gets_nothing),
+        cmocka_unit_test(a_read_does_not_vouch_for_a_target),
         cmocka_unit_test(how_a_target_was_is_remembered),
         cmocka_unit_test(a_refused_name_is_not_sent),
         cmocka_unit_test(a_copy_goes_to_one_target_only),
