@@ -87,6 +87,10 @@ MUST_USE int memory_recall(struct fleet *f, struct target *t, struct err *e);
 void memory_keep(struct fleet *f); /* what fails is told to nobody */
 
 char *spool_path(const struct fleet *f, const char *key); /* free it */
+/* A row of the queue has ended. Drops the spool file when no target waits for it any
+ * more; one transaction, since each costs a write to the disk. */
+MUST_USE int spool_ended(struct fleet *f, int64_t id, const char *key,
+                         enum queue_end how, struct err *e);
 /* Drops the spool file when no target waits for it, or when `quorum_is_enough`
  * and W targets have it. Without the lock. */
 void spool_release(struct fleet *f, const char *key, bool quorum_is_enough);

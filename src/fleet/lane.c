@@ -2,14 +2,11 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
-#include "crypto/hash.h"
 
 #include "impl.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -72,13 +69,10 @@ next_item(struct lane *l)
 }
 
 static int
-put_from(struct target *t, const struct item *it, const char *path, struct err *e)
+put_from(struct target *t, const struct item *it, int fd, struct err *e)
 {
-    AUTOCLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct body body = { .fd = fd, .size = it->size };
 
-    if (fd < 0)
-        return err_sys(e, errno, "opening %s", path);
     memcpy(body.sha256, it->sha256, sizeof body.sha256);
     return storage_put(t->store, it->key, &body, 0, e);
 }
@@ -128,8 +122,9 @@ deliver(struct fleet *f, struct target *t, const struct item *it, struct err *e)
     }
     if (it->id <= f->old_position && has_arrived(t, it))
         return DELIVERED;
-    if (access(path, R_OK) == 0)
-        return put_from(t, it, path, e) < 0 ? FAILED : DELIVERED;
+    AUTOCLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0)
+        return put_from(t, it, fd, e) < 0 ? FAILED : DELIVERED;
     if (fleet_fetch(f, t, it->key, it->size, it->sha256, &fetched, e) < 0) {
         err_in(e, "reading %s back for %s", it->key, t->name);
         if (e->kind != ERR_NOT_FOUND || !nobody_has(f, t, it->key))
@@ -137,9 +132,13 @@ deliver(struct fleet *f, struct target *t, const struct item *it, struct err *e)
         log_warn("no target has %s, which target %s waits for", it->key, t->name);
         return DROPPED;
     }
-    int rc = put_from(t, it, fetched, e);
+    AUTOCLOSE int back = open(fetched, O_RDONLY | O_CLOEXEC);
     unlink(fetched);
-    return rc < 0 ? FAILED : DELIVERED;
+    if (back < 0) {
+        err_sys(e, errno, "opening %s", fetched);
+        return NOWHERE;
+    }
+    return put_from(t, it, back, e) < 0 ? FAILED : DELIVERED;
 }
 
 static struct item *
@@ -173,8 +172,7 @@ send_item(struct lane *l, struct item *it)
     bool broken = false;
     if (how == DELIVERED || how == DROPPED) {
         enum queue_end end = how == DELIVERED ? QUEUE_DELIVERED : QUEUE_DROPPED;
-        broken = state_queue_end(f->state, copy.id, end, &e) < 0;
-        spool_release(f, copy.key, false);
+        broken = spool_ended(f, copy.id, copy.key, end, &e) < 0;
     }
     pthread_mutex_lock(&f->lock);
     l->busy--;

@@ -154,6 +154,30 @@ spool_release(struct fleet *f, const char *key, bool quorum_is_enough)
         log_debug("%s", err_text(&e));
 }
 
+int
+spool_ended(struct fleet *f, int64_t id, const char *key, enum queue_end how,
+            struct err *e)
+{
+    AUTOFREE char *path = spool_path(f, key);
+    bool there = access(path, F_OK) == 0;
+
+    if (state_begin(f->state, e) < 0)
+        return -1;
+    int rc = state_queue_end(f->state, id, how, e);
+    bool over = rc == 0 && (!there || releasable(f, key, false));
+    if (over)
+        rc = state_queue_release(f->state, key, e);
+    if (rc < 0) {
+        state_abort(f->state);
+        return -1;
+    }
+    if (state_commit(f->state, e) < 0)
+        return -1;
+    if (over && there) /* a file that nobody waits for is removed by the next scan */
+        drop(f, path);
+    return 0;
+}
+
 /* Calls fn for each file of the spool, with its name. */
 static void
 each_file(struct fleet *f, void (*fn)(struct fleet *f, const char *name))
