@@ -49,6 +49,7 @@ struct target {
     struct err why;            /* what made it leave those that answer */
     struct traffic traffic;    /* of this run */
     struct traffic_sum before; /* of the runs before */
+    bool forgotten;            /* see fleet_forget() */
     atomic_ullong bytes_sent, objects_sent, bytes_read, reads, bad_reads;
 };
 
@@ -95,7 +96,7 @@ void fleet_why(struct fleet *f, const struct target *t, struct err *why);
 /* The caller cannot go on with this target for now, because a call of it failed:
  * one that is silent is down at once. Errors about one object change nothing. */
 void fleet_fail(struct fleet *f, struct target *t, const struct err *why);
-/* Leaves the target alone for the rest of the run, and nothing of it is kept. */
+/* Nothing of this run is remembered about it. */
 void fleet_forget(struct fleet *f, struct target *t);
 /* Something happened that is no error: level, cleared. */
 void fleet_note(struct fleet *f, struct target *t, enum health_event what);

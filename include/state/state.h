@@ -34,6 +34,17 @@ MUST_USE int state_get(struct state *s, const char *name, struct buf *out, struc
 MUST_USE int state_put(struct state *s, const char *name, struct slice value,
                        struct err *e);
 
+/* Named values about one target. 1 found (appended to out), 0 not, -1. */
+MUST_USE int state_about_get(struct state *s, const char *target, const char *name,
+                             struct buf *out, struct err *e);
+MUST_USE int state_about_put(struct state *s, const char *target, const char *name,
+                             struct slice value, struct err *e);
+/* A new place has the name of an old one: what was known of that one goes, and what
+ * it was seen to take has to be sent again. */
+MUST_USE int state_target_new(struct state *s, const char *target, struct err *e);
+/* It is a target no longer: nothing of it is kept. */
+MUST_USE int state_target_gone(struct state *s, const char *target, struct err *e);
+
 /* The queue: object `key` still has to go to `target`. Ranks order the
  * delivery: packs, then index segments, then snapshots. */
 enum queue_rank { RANK_PACK, RANK_INDEX, RANK_SNAP };
@@ -142,12 +153,8 @@ MUST_USE int state_lost_list(struct state *s, state_blob_fn *fn, void *arg,
 /* The highest sequence number seen of a host at a target, and that snapshot. */
 MUST_USE int state_mark_get(struct state *s, const char *target, const char *host,
                             uint64_t *seq, struct buf *snapshot, struct err *e);
-MUST_USE int state_mark_clear(struct state *s, const char *target, struct err *e);
 MUST_USE int state_mark_put(struct state *s, const char *target, const char *host,
                             uint64_t seq, const char *snapshot, struct err *e);
-
-/* Everything about a target that is one no longer. */
-MUST_USE int state_forget_target(struct state *s, const char *target, struct err *e);
 
 /* Runs, for `status`: what happened last, as JSON made by the caller. */
 MUST_USE int state_run_add(struct state *s, const char *kind, const char *subject,

@@ -76,12 +76,12 @@ static int64_t
 unverified_since(struct repo *r, const struct snapshot_list *l, size_t i,
                  const struct target *t)
 {
-    AUTOFREE char *name = mem_printf("verified/%s", t->name);
     AUTOBUF struct buf kept = BUF(64);
     struct err none = { 0 };
     int64_t verified = 0, oldest = 0;
 
-    if (state_get(repo_state(r), name, &kept, &none) == 1 && kept.len == 8)
+    if (state_about_get(repo_state(r), t->name, "verified", &kept, &none) == 1
+        && kept.len == 8)
         verified = (int64_t)get_u64(kept.ptr);
     for (size_t k = 0; k < l->count; k++) {
         const struct snapshot_row *row = &l->rows[k];

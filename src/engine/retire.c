@@ -79,7 +79,7 @@ engine_retire(struct repo *r, struct target *t, const struct retire_options *o,
         return -1;
     if (o->dry_run || (out->short_of > 0 && !o->force))
         return 0;
-    if (state_forget_target(repo_state(r), t->name, e) < 0)
+    if (state_target_gone(repo_state(r), t->name, e) < 0)
         return -1;
     out->retired = true;
     fleet_forget(repo_fleet(r), t);

@@ -241,7 +241,6 @@ check_presence(struct verify *v, struct err *e)
 static void
 note_verified(struct verify *v, uint64_t unhealed, int64_t begun_s)
 {
-    AUTOFREE char *name = mem_printf("verified/%s", v->target->name);
     uint8_t when[8];
     struct err e = { 0 };
 
@@ -249,7 +248,9 @@ note_verified(struct verify *v, uint64_t unhealed, int64_t begun_s)
         return;
     fleet_note(repo_fleet(v->repo), v->target, HEALTH_CLEARED);
     put_u64(when, (uint64_t)begun_s);
-    if (state_put(repo_state(v->repo), name, slice_of(when, sizeof when), &e) < 0)
+    if (state_about_put(repo_state(v->repo), v->target->name, "verified",
+                        slice_of(when, sizeof when), &e)
+        < 0)
         log_info("%s", err_text(&e));
 }
 

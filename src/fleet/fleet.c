@@ -249,8 +249,7 @@ void
 fleet_forget(struct fleet *f, struct target *t)
 {
     pthread_mutex_lock(&f->lock);
-    t->health.state = TARGET_NEW; /* as one that was never asked */
-    pthread_cond_broadcast(&f->changed);
+    t->forgotten = true;
     pthread_mutex_unlock(&f->lock);
 }
 

@@ -7,11 +7,10 @@
 static void
 take_traffic(struct fleet *f, struct target *t)
 {
-    AUTOFREE char *name = mem_printf("traffic/%s", t->name);
     AUTOBUF struct buf kept = BUF(256);
     struct err bad = { 0 };
 
-    if (state_get(f->state, name, &kept, &bad) != 1)
+    if (state_about_get(f->state, t->name, "traffic", &kept, &bad) != 1)
         return;
     struct reader r = reader_of(buf_slice(&kept));
     uint64_t v[6];
@@ -24,7 +23,6 @@ take_traffic(struct fleet *f, struct target *t)
 int
 memory_recall(struct fleet *f, struct target *t, struct err *e)
 {
-    AUTOFREE char *name = mem_printf("health/%s", t->name);
     AUTOBUF struct buf kept = BUF(HEALTH_KEPT);
     struct err bad = { 0 };
     uint64_t rows = 0, bytes = 0;
@@ -33,7 +31,7 @@ memory_recall(struct fleet *f, struct target *t, struct err *e)
     health_init(&t->health, max, f->breaker_ms);
     if (!f->state)
         return 0;
-    if (state_get(f->state, name, &kept, &bad) == 1)
+    if (state_about_get(f->state, t->name, "health", &kept, &bad) == 1)
         (void)!health_recall(&t->health, buf_slice(&kept));
     take_traffic(f, t);
     t->health.behind = false; /* the queue knows better */
@@ -62,15 +60,14 @@ target_traffic(const struct target *t)
 static int
 keep(struct fleet *f, struct target *t, struct err *e)
 {
-    AUTOFREE char *health = mem_printf("health/%s", t->name);
-    AUTOFREE char *traffic = mem_printf("traffic/%s", t->name);
     AUTOBUF struct buf kept = BUF(256);
-    struct traffic_sum sum = target_traffic(t);
 
-    if (t->health.state == TARGET_NEW)
+    if (t->health.state == TARGET_NEW || t->forgotten)
         return 0;
+    take_traffic(f, t); /* another run may have added to it */
+    struct traffic_sum sum = target_traffic(t);
     health_keep(&t->health, &kept);
-    if (state_put(f->state, health, buf_slice(&kept), e) < 0)
+    if (state_about_put(f->state, t->name, "health", buf_slice(&kept), e) < 0)
         return -1;
     buf_clear(&kept);
     buf_put_u64(&kept, sum.calls);
@@ -79,7 +76,7 @@ keep(struct fleet *f, struct target *t, struct err *e)
     buf_put_u64(&kept, sum.put_ms);
     buf_put_u64(&kept, sum.get_bytes);
     buf_put_u64(&kept, sum.get_ms);
-    return state_put(f->state, traffic, buf_slice(&kept), e);
+    return state_about_put(f->state, t->name, "traffic", buf_slice(&kept), e);
 }
 
 void
@@ -93,7 +90,7 @@ memory_keep(struct fleet *f)
     for (size_t i = 0; i < f->count && rc == 0; i++)
         rc = keep(f, &f->targets[i], &e);
     for (size_t i = 0; i < f->bad_count && rc == 0; i++)
-        if (f->bad[i].target->health.state != TARGET_NEW)
+        if (!f->bad[i].target->forgotten)
             rc = state_bad_add(f->state, f->bad[i].target->name, f->bad[i].key, &e);
     if (rc == 0)
         rc = state_commit(f->state, &e);

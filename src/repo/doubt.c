@@ -81,11 +81,10 @@ static bool
 is_ours(struct repo *r, struct target *t)
 {
     struct proof p = { .repo = r, .target = t };
-    AUTOFREE char *name = mem_printf("target/%s", t->name);
     AUTOBUF struct buf kept = BUF(64);
     struct err e = { 0 };
 
-    if (state_get(r->state, name, &kept, &e) < 0)
+    if (state_about_get(r->state, t->name, "id", &kept, &e) < 0)
         return false;
     p.have_id = kept.len == ID_LEN;
     if (p.have_id)
@@ -98,7 +97,8 @@ is_ours(struct repo *r, struct target *t)
     if (!p.have_id || p.other || !(p.records || p.done))
         return false;
     memcpy(t->id, p.id, ID_LEN);
-    if (kept.len == 0 && state_put(r->state, name, slice_of(p.id, ID_LEN), &e) < 0)
+    if (kept.len == 0
+        && state_about_put(r->state, t->name, "id", slice_of(p.id, ID_LEN), &e) < 0)
         log_info("%s", err_text(&e));
     return true;
 }

@@ -221,7 +221,6 @@ repo_target_add(struct repo *r, struct target *t, struct err *e)
 {
     struct plan nothing = { .conf = { .key = "" } };
     struct copying c = { NULL, t };
-    AUTOFREE char *name = mem_printf("target/%s", t->name);
 
     if (target_is_up(r->fleet, t))
         return err_set(e, ERR_EXISTS, 0, "%s is a target of this repository already",
@@ -235,10 +234,9 @@ repo_target_add(struct repo *r, struct target *t, struct err *e)
         return fleet_nobody(r->fleet, e);
     if (check_empty(t, e) < 0
         || storage_list(c.from->store, "keys/", copy_listed, &c, e) < 0
-        || conf_put_all(r, t, e) < 0
-        || fill_target(r, t, &nothing, e) < 0
-        || state_put(r->state, name, slice_of(t->id, ID_LEN), e) < 0
-        || state_mark_clear(r->state, t->name, e) < 0)
+        || conf_put_all(r, t, e) < 0 || fill_target(r, t, &nothing, e) < 0
+        || state_target_new(r->state, t->name, e) < 0
+        || state_about_put(r->state, t->name, "id", slice_of(t->id, ID_LEN), e) < 0)
         return err_in(e, "adding target %s", t->name);
     fleet_found(r->fleet, t, TARGET_UP, NULL);
     return 0;

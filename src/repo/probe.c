@@ -32,7 +32,6 @@ check_header(struct repo *r, struct target *t, struct slice object, struct err *
     AUTOBUF struct buf kept = BUF(64);
     struct header h;
     struct slice body;
-    AUTOFREE char *name = mem_printf("target/%s", t->name);
 
     if (signed_open(object, OBJECT_REPO, r->keys->repo_id, repo_signer, r, &h, signer,
                     &body, e)
@@ -46,7 +45,7 @@ check_header(struct repo *r, struct target *t, struct slice object, struct err *
                        "writing to it needs features (bits %08x) that this drtool does "
                        "not know; use a newer drtool",
                        h.must_write);
-    if (state_get(r->state, name, &kept, e) < 0)
+    if (state_about_get(r->state, t->name, "id", &kept, e) < 0)
         return -1;
     if (kept.len == ID_LEN) {
         memcpy(known, kept.ptr, ID_LEN);
@@ -56,7 +55,7 @@ check_header(struct repo *r, struct target *t, struct slice object, struct err *
                            "it did before; check the URL and the mounts");
         return 0;
     }
-    return state_put(r->state, name, slice_of(t->id, ID_LEN), e);
+    return state_about_put(r->state, t->name, "id", slice_of(t->id, ID_LEN), e);
 }
 
 /* Somebody else's header, or a good one of ours that lies at a wrong place, is no

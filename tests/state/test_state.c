@@ -408,9 +408,75 @@ marks_remember_the_highest_number_seen(void **state)
     assert_int_equal(state_mark_get(s.state, "eu", "h", &seq, NULL, &s.e), 1);
     assert_int_equal(seq, 3);
     assert_int_equal(state_mark_get(s.state, "eu", "other", &seq, NULL, &s.e), 0);
-    assert_ok(state_mark_clear(s.state, "nas", &s.e), &s.e);
-    assert_int_equal(state_mark_get(s.state, "nas", "h", &seq, NULL, &s.e), 0);
-    assert_int_equal(state_mark_get(s.state, "eu", "h", &seq, NULL, &s.e), 1);
+}
+
+/* Everything there is about a target; how many of its rows wait or have ended. */
+static void
+know(struct store *s, const char *target)
+{
+    int64_t id = add(s, target, "a", 1);
+
+    add(s, target, "b", 1);
+    assert_ok(state_queue_end(s->state, id, QUEUE_DELIVERED, &s->e), &s->e);
+    assert_ok(state_about_put(s->state, target, "id", SLICE("x"), &s->e), &s->e);
+    assert_ok(state_mark_put(s->state, target, "h", 7, "snap/x", &s->e), &s->e);
+    assert_ok(state_bad_add(s->state, target, "pack/x", &s->e), &s->e);
+    assert_ok(state_commit_add(s->state, "snap/x", target, SLICE("p"), &s->e), &s->e);
+    assert_ok(state_void_add(s->state, "snap/v", target, &s->e), &s->e);
+}
+
+static int
+known(struct store *s, const char *target)
+{
+    AUTOBUF struct buf out = BUF(1000);
+    uint64_t seq;
+    int64_t id = 0;
+    int n = state_about_get(s->state, target, "id", &out, &s->e);
+
+    n += state_mark_get(s->state, target, "h", &seq, NULL, &s->e);
+    return n + state_bad_next(s->state, target, &id, &out, &s->e);
+}
+
+static int
+waits(struct store *s, const char *target)
+{
+    AUTOBUF struct buf out = BUF(1000);
+
+    return state_commit_get(s->state, "snap/x", target, &out, &s->e)
+         + state_void_first(s->state, target, &out, &s->e);
+}
+
+/* What a new place was seen to take under its old name it does not have. */
+static void
+a_new_place_under_an_old_name_is_not_the_old_one(void **state)
+{
+    STORE(s);
+
+    (void)state;
+    know(&s, "nas");
+    know(&s, "eu");
+    assert_int_equal(known(&s, "nas"), 3);
+    assert_ok(state_target_new(s.state, "nas", &s.e), &s.e);
+    assert_int_equal(known(&s, "nas"), 0);
+    assert_int_equal(waits(&s, "nas"), 2);
+    assert_queue(&s, "nas", 0, 10, "nas a 1;nas b 1;");
+    assert_int_equal(known(&s, "eu"), 3);
+    assert_queue(&s, "eu", 0, 10, "eu b 1;");
+}
+
+static void
+nothing_is_kept_of_a_target_that_is_none_any_more(void **state)
+{
+    STORE(s);
+
+    (void)state;
+    know(&s, "nas");
+    know(&s, "eu");
+    assert_ok(state_target_gone(s.state, "nas", &s.e), &s.e);
+    assert_int_equal(known(&s, "nas") + waits(&s, "nas"), 0);
+    assert_holders(&s, "a", "eu 1;");
+    assert_int_equal(known(&s, "eu") + waits(&s, "eu"), 5);
+    assert_queue(&s, "eu", 0, 10, "eu b 1;");
 }
 
 static int
@@ -685,6 +751,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(named_values_are_kept_and_replaced),
         cmocka_unit_test(the_queue_keeps_the_order_in_which_rows_came),
+        cmocka_unit_test(a_new_place_under_an_old_name_is_not_the_old_one),
+        cmocka_unit_test(nothing_is_kept_of_a_target_that_is_none_any_more),
         cmocka_unit_test(a_row_that_ended_is_remembered_until_released),
         cmocka_unit_test(numbers_of_the_queue_are_never_used_again),
         cmocka_unit_test(the_highest_number_ever_given_is_told),
