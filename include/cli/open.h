@@ -22,6 +22,10 @@ MUST_USE int open_without_lanes(struct app *app, int64_t wait_ms, struct repo **
  * so that verify can tell of it. */
 MUST_USE int open_to_verify(struct app *app, bool heal, struct repo **out, struct err *e);
 
+/* Are the arguments targets of the configuration, and with `just_one` is it one?
+ * ERR_USAGE. */
+MUST_USE int open_target_args(const struct app *app, bool just_one, struct err *e);
+
 /* Tells each target's state, in JSON and as warnings noted in the status. */
 void open_tell_targets(struct app *app, struct repo *r);
 

@@ -22,7 +22,7 @@ struct retire_options {
 
 struct retire_result {
     uint64_t snapshots; /* that are complete somewhere */
-    uint64_t short_of;  /* of them, on too few of the others */
+    uint64_t short_of;  /* of them, on too few of the others, or of their sites */
     unsigned needed;    /* copies */
     bool retired;
 };

@@ -74,11 +74,13 @@ DEFINE_CLEANUP(struct fleet, fleet_close)
 
 size_t fleet_count(const struct fleet *f);
 struct target *fleet_target(struct fleet *f, size_t i);
-unsigned fleet_quorum(const struct fleet *f);
-unsigned fleet_quorum_asked(const struct fleet *f); /* in the options; 0: not */
+struct target *fleet_find(struct fleet *f, const char *name); /* NULL: none */
+/* How many targets must hold a thing; with `but` as if the fleet were without it,
+ * more than there are then if the options ask for that. */
+unsigned fleet_quorum(const struct fleet *f, const struct target *but);
 /* True when the targets i with have[i] are W; with distinct_sites on at least two
  * sites where the fleet has them and W is over 1. */
-bool fleet_quorum_met(const struct fleet *f, const bool *have);
+bool fleet_quorum_met(const struct fleet *f, const bool *have, const struct target *but);
 
 /* All that this host's runs had with the target. */
 struct traffic_sum target_traffic(const struct target *t);

@@ -64,6 +64,18 @@ open_to_verify(struct app *app, bool heal, struct repo **out, struct err *e)
     return heal ? start_lanes(out, e) : 0;
 }
 
+int
+open_target_args(const struct app *app, bool just_one, struct err *e)
+{
+    if (just_one && app->arg_count != 1)
+        return err_set(e, ERR_USAGE, 0, "which target? name one of the configuration");
+    for (size_t i = 0; i < app->arg_count; i++)
+        if (!conf_find_target(app->conf, app->args[i]))
+            return err_set(e, ERR_USAGE, 0, "%s: there is no target called %s",
+                           app->conf->path, app->args[i]);
+    return 0;
+}
+
 void
 open_tell_targets(struct app *app, struct repo *r)
 {

@@ -384,7 +384,7 @@ judge(struct run *run)
         have[i] = res->targets[i].committed;
         good += have[i];
     }
-    if (!fleet_quorum_met(repo_fleet(run->repo), have))
+    if (!fleet_quorum_met(repo_fleet(run->repo), have, NULL))
         return status_worse(s, STATUS_NO_QUORUM);
     return good < res->target_count ? status_worse(s, STATUS_DEGRADED) : s;
 }

@@ -194,7 +194,7 @@ note_commit(struct delivery *d, size_t index)
     d->work[index].committed = true;
     for (size_t i = 0; i < fleet_count(f); i++)
         have[i] = d->work[i].committed;
-    if (d->quorum_at_ms == 0 && fleet_quorum_met(f, have))
+    if (d->quorum_at_ms == 0 && fleet_quorum_met(f, have, NULL))
         d->quorum_at_ms = clock_mono_ms();
     pthread_mutex_unlock(&d->lock);
 }

@@ -1,58 +1,47 @@
 #include "engine/retire.h"
 
-#include "base/log.h"
-
-static unsigned
-copies_of(struct repo *r, const struct snapshot_row *row, const struct target *but)
-{
-    struct fleet *f = repo_fleet(r);
-    unsigned n = 0;
-
-    for (size_t i = 0; i < fleet_count(f); i++)
-        n += fleet_target(f, i) != but && (row->snap & row->done & ~row->gone) >> i & 1;
-    return n;
-}
-
 static int
 count_copies(struct repo *r, struct target *t, const struct retire_options *o,
              struct retire_result *out, struct err *e)
 {
     CLEANUP(snapshot_list_release) struct snapshot_list l = { 0 };
+    struct fleet *f = repo_fleet(r);
 
     if (repo_snapshots(r, &l, e) < 0)
         return -1;
     for (size_t i = 0; i < l.count; i++) {
         const struct snapshot_row *row = &l.rows[i];
-        if ((row->snap & row->done & ~row->gone) == 0)
-            continue;
-        unsigned n = copies_of(r, row, t);
-        out->snapshots++;
-        if (n >= out->needed)
+        bool have[FLEET_TARGETS_MAX] = { false };
+        unsigned copies = 0;
+        for (size_t k = 0; k < fleet_count(f); k++) {
+            have[k] = (row->snap & row->done & ~row->gone) >> k & 1;
+            copies += have[k] && fleet_target(f, k) != t;
+        }
+        out->snapshots += (row->snap & row->done & ~row->gone) != 0;
+        if ((row->snap & row->done & ~row->gone) == 0 || fleet_quorum_met(f, have, t))
             continue;
         out->short_of++;
         if (o->short_of)
-            o->short_of(o->arg, row, n);
+            o->short_of(o->arg, row, copies);
     }
     return 0;
 }
 
-/* How many of those that are left must hold a thing. */
+/* Can those that are left meet the quorum at all? */
 static int
-find_needed(struct repo *r, const struct target *t, struct retire_result *out,
-            struct err *e)
+check_rest(struct repo *r, const struct target *t, struct retire_result *out,
+           struct err *e)
 {
     unsigned left = (unsigned)fleet_count(repo_fleet(r)) - 1;
-    unsigned asked = fleet_quorum_asked(repo_fleet(r));
 
+    out->needed = fleet_quorum(repo_fleet(r), t);
     if (left == 0)
         return err_set(e, ERR_USAGE, 0, "%s is the only target", t->name);
-    if (asked > left)
-        return err_set(
-            e, ERR_USAGE, 0,
-            "the configuration asks for a quorum of %u, which %u targets cannot "
-            "meet without %s",
-            asked, left, t->name);
-    out->needed = asked ? asked : left < 3 ? left : 2;
+    if (out->needed > left)
+        return err_set(e, ERR_USAGE, 0,
+                       "the configuration asks for a quorum of %u, which %u targets "
+                       "cannot meet without %s",
+                       out->needed, left, t->name);
     return 0;
 }
 
@@ -64,7 +53,7 @@ engine_retire(struct repo *r, struct target *t, const struct retire_options *o,
     struct sync_result res;
 
     *out = (struct retire_result){ .retired = false };
-    if (find_needed(r, t, out, e) < 0)
+    if (check_rest(r, t, out, e) < 0)
         return -1;
     if (!target_is_up(repo_fleet(r), t) && !o->force) {
         fleet_why(repo_fleet(r), t, e);

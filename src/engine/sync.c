@@ -353,10 +353,7 @@ check_names(struct syncing *s, struct err *e)
     const char *names[] = { s->options->from, s->options->to };
 
     for (size_t i = 0; i < COUNT_OF(names); i++) {
-        bool known = !names[i];
-        for (size_t k = 0; k < fleet_count(repo_fleet(s->repo)) && !known; k++)
-            known = strcmp(fleet_target(repo_fleet(s->repo), k)->name, names[i]) == 0;
-        if (!known)
+        if (names[i] && !fleet_find(repo_fleet(s->repo), names[i]))
             return err_set(e, ERR_USAGE, 0, "there is no target called %s", names[i]);
     }
     return 0;

@@ -283,8 +283,10 @@ static int
 verify_all(struct verify *v, struct err *e)
 {
     struct fleet *f = repo_fleet(v->repo);
-    bool known = v->options->target == NULL;
 
+    if (v->options->target && !fleet_find(f, v->options->target))
+        return err_set(e, ERR_USAGE, 0, "there is no target called %s",
+                       v->options->target);
     if (repo_snapshots(v->repo, &v->snapshots, e) < 0)
         return -1;
     v->pack_count = index_packs(repo_index(v->repo));
@@ -293,7 +295,6 @@ verify_all(struct verify *v, struct err *e)
         struct err one = { 0 };
         if (v->options->target && strcmp(v->options->target, t->name) != 0)
             continue;
-        known = true;
         v->target = t;
         v->index = i;
         v->told = &v->result->targets[v->result->target_count++];
@@ -308,9 +309,7 @@ verify_all(struct verify *v, struct err *e)
             log_warn("target %s: %s", t->name, err_text(&one));
         v->result->unasked += !v->told->asked;
     }
-    return known ? 0
-                 : err_set(e, ERR_USAGE, 0, "there is no target called %s",
-                           v->options->target);
+    return 0;
 }
 
 int

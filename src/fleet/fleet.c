@@ -41,10 +41,7 @@ fleet_open(const struct fleet_options *o, struct fleet **out, struct err *e)
     f->order = o->order;
     f->hedge = hedge_new(f);
     f->distinct_sites = o->distinct_sites;
-    f->quorum_asked = o->quorum;
-    f->quorum = o->quorum           ? o->quorum
-              : o->target_count < 3 ? (unsigned)o->target_count
-                                    : 2;
+    f->quorum = o->quorum;
     for (size_t i = 0; i < o->target_count; i++) {
         const struct conf_target *c = &o->targets[i];
         struct target *t = &f->targets[f->count];
@@ -100,43 +97,48 @@ fleet_target(struct fleet *f, size_t i)
     return &f->targets[i];
 }
 
-unsigned
-fleet_quorum(const struct fleet *f)
+struct target *
+fleet_find(struct fleet *f, const char *name)
 {
-    return f->quorum;
+    for (size_t i = 0; i < f->count; i++)
+        if (strcmp(f->targets[i].name, name) == 0)
+            return &f->targets[i];
+    return NULL;
 }
 
-/* How many different sites the targets with have[i] (NULL: all) stand on. */
+unsigned
+fleet_quorum(const struct fleet *f, const struct target *but)
+{
+    unsigned n = (unsigned)f->count - (but != NULL);
+
+    return f->quorum ? f->quorum : n < 3 ? n : 2;
+}
+
+/* On how many different sites the targets with have[i] (NULL: all) stand. */
 static unsigned
-sites(const struct fleet *f, const bool *have)
+sites(const struct fleet *f, const bool *have, const struct target *but)
 {
     unsigned n = 0;
 
     for (size_t i = 0; i < f->count; i++) {
-        bool first = !have || have[i];
+        bool first = (!have || have[i]) && &f->targets[i] != but;
         for (size_t j = 0; j < i && first; j++)
-            first = !((!have || have[j])
+            first = !((!have || have[j]) && &f->targets[j] != but
                       && strcmp(f->targets[i].site, f->targets[j].site) == 0);
         n += first;
     }
     return n;
 }
 
-unsigned
-fleet_quorum_asked(const struct fleet *f)
-{
-    return f->quorum_asked;
-}
-
 bool
-fleet_quorum_met(const struct fleet *f, const bool *have)
+fleet_quorum_met(const struct fleet *f, const bool *have, const struct target *but)
 {
-    unsigned n = 0, all = sites(f, NULL);
-    unsigned need = !f->distinct_sites || all < 2 || f->quorum < 2 ? 1 : 2;
+    unsigned n = 0, quorum = fleet_quorum(f, but);
+    bool two = f->distinct_sites && quorum > 1 && sites(f, NULL, but) > 1;
 
     for (size_t i = 0; i < f->count; i++)
-        n += have[i];
-    return n >= f->quorum && sites(f, have) >= need;
+        n += have[i] && &f->targets[i] != but;
+    return n >= quorum && sites(f, have, but) >= (two ? 2 : 1);
 }
 
 /* Reads are checked by what they bring; who writes has to know whom he writes to.

@@ -46,7 +46,7 @@ struct fleet {
     struct target targets[FLEET_TARGETS_MAX];
     struct lane lanes[FLEET_TARGETS_MAX];
     size_t count;
-    unsigned quorum, quorum_asked;
+    unsigned quorum; /* as asked for; 0: fleet_quorum() knows */
     bool distinct_sites;
     struct state *state;
     char *spool_dir;

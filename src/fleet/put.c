@@ -48,7 +48,7 @@ fleet_stop(struct fleet *f)
 /* Is it worth to wait for the lane? One that has just gone silent may be back at
  * its first probe; one that answers probes and takes no put is not. With the lock. */
 static bool
-may_move(const struct lane *l)
+hopeful(const struct lane *l)
 {
     const struct health *h = &l->target->health;
 
@@ -75,7 +75,7 @@ static bool
 all_idle(const struct fleet *f)
 {
     for (size_t i = 0; i < f->count; i++)
-        if (may_move(&f->lanes[i]) && !delivered(&f->lanes[i], f->position))
+        if (hopeful(&f->lanes[i]) && !delivered(&f->lanes[i], f->position))
             return false;
     return true;
 }
@@ -89,13 +89,13 @@ wait_for_room(struct fleet *f, uint64_t size, struct err *e)
         uint64_t before = f->spooled;
         bool idle = all_idle(f);
         for (size_t i = 0; i < f->count; i++)
-            alive += may_move(&f->lanes[i]);
-        if (alive < f->quorum)
+            alive += hopeful(&f->lanes[i]);
+        if (alive < fleet_quorum(f, NULL))
             return err_set(e, ERR_QUORUM, 0,
                            "the spool %s is full (%llu MiB) and only %u of %u targets "
                            "answer; the work so far is kept",
                            f->spool_dir, (unsigned long long)(f->spool_max >> 20), alive,
-                           f->quorum);
+                           fleet_quorum(f, NULL));
         pthread_mutex_unlock(&f->lock);
         spool_tidy(f);
         int rc = cancel_check(e);
@@ -221,7 +221,7 @@ fleet_position(struct fleet *f)
 
 /* Is the lane delivering, or about to? With the lock. */
 static bool
-moves(const struct lane *l)
+delivers(const struct lane *l)
 {
     enum target_state s = l->target->health.state;
 
@@ -258,7 +258,7 @@ fleet_wait(struct fleet *f, struct target *t, int64_t position, int64_t timeout_
             rc = 1;
             break;
         }
-        if (!moves(l)) {
+        if (!delivers(l)) {
             say_why(l, e);
             rc = -1;
             break;

@@ -136,7 +136,7 @@ releasable(struct fleet *f, const char *key, bool quorum_is_enough)
     for (size_t i = 0; i < f->count && x.waiting == 0; i++)
         if (x.have[i])
             return true;
-    return quorum_is_enough && fleet_quorum_met(f, x.have);
+    return quorum_is_enough && fleet_quorum_met(f, x.have, NULL);
 }
 
 void

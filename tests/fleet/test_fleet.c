@@ -227,12 +227,12 @@ the_usual_quorum_is_all_of_two_and_two_of_more(void **state)
         RIG(r, n);
         rig_open(&r);
         assert_int_equal(fleet_count(r.fleet), n);
-        assert_int_equal(fleet_quorum(r.fleet), usual[n]);
+        assert_int_equal(fleet_quorum(r.fleet, NULL), usual[n]);
     }
     RIG(r, 3);
     r.quorum = 3;
     rig_open(&r);
-    assert_int_equal(fleet_quorum(r.fleet), 3);
+    assert_int_equal(fleet_quorum(r.fleet, NULL), 3);
 }
 
 /* Two copies in one house burn together. */
@@ -265,10 +265,47 @@ a_quorum_stands_on_two_sites(void **state)
             r.conf[k].site = mem_strdup(cases[i].sites[k]);
         r.quorum = cases[i].quorum;
         rig_open(&r);
-        if (fleet_quorum_met(r.fleet, cases[i].have) != cases[i].met)
+        if (fleet_quorum_met(r.fleet, cases[i].have, NULL) != cases[i].met)
             fail_msg("case %zu", i);
         rig_close(&r);
         for (size_t k = 0; k < 3; k++)
+            mem_free(TAKE(r.conf[k].site));
+    }
+}
+
+/* As if the last one were gone. */
+static void
+a_quorum_without_one_follows_the_same_rule(void **state)
+{
+    static const struct {
+        const char *sites[4];
+        size_t count;
+        unsigned asked, quorum;
+        bool have[4];
+        bool met;
+    } cases[] = {
+        { { "a", "b", "c" }, 3, 0, 2, { true, true, true }, true },
+        { { "a", "b", "c" }, 3, 0, 2, { true, false, true }, false },
+        { { "a", "b" }, 2, 0, 1, { true, true }, true },
+        { { "a", "b", "c" }, 3, 3, 3, { true, true, true }, false },
+        { { "a", "a", "b", "c" }, 4, 0, 2, { true, true, false, true }, false },
+        { { "a", "a", "b", "c" }, 4, 0, 2, { true, false, true, false }, true },
+        { { "a", "a", "b" }, 3, 0, 2, { true, true, true }, true },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        RIG(r, cases[i].count);
+        for (size_t k = 0; k < r.count; k++)
+            r.conf[k].site = mem_strdup(cases[i].sites[k]);
+        r.quorum = cases[i].asked;
+        rig_open(&r);
+        const struct target *last = fleet_target(r.fleet, r.count - 1);
+        assert_int_equal(fleet_quorum(r.fleet, last), cases[i].quorum);
+        if (fleet_quorum_met(r.fleet, cases[i].have, last) != cases[i].met)
+            fail_msg("case %zu", i);
+        rig_close(&r);
+        for (size_t k = 0; k < r.count; k++)
             mem_free(TAKE(r.conf[k].site));
     }
 }
@@ -1303,6 +1340,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_usual_quorum_is_all_of_two_and_two_of_more),
         cmocka_unit_test(a_quorum_stands_on_two_sites),
+        cmocka_unit_test(a_quorum_without_one_follows_the_same_rule),
         cmocka_unit_test(an_error_tells_of_the_target_or_of_the_object),
         cmocka_unit_test(only_targets_that_are_up_are_asked),
         cmocka_unit_test(what_is_put_gets_to_every_target),

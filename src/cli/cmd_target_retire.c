@@ -7,7 +7,6 @@
 #include "engine/retire.h"
 
 #include <stdio.h>
-#include <string.h>
 
 struct options {
     bool dry_run, force;
@@ -27,15 +26,6 @@ tell_short(void *arg, const struct snapshot_row *row, unsigned copies)
         json_put_text(o, "source", row->info.source);
     log_warn("snapshot %.12s%s%s is complete on %u of the other targets only", hex,
              row->loaded ? " of " : "", row->loaded ? row->info.source : "", copies);
-}
-
-static struct target *
-find(struct repo *r, const char *name)
-{
-    for (size_t i = 0; i < fleet_count(repo_fleet(r)); i++)
-        if (strcmp(fleet_target(repo_fleet(r), i)->name, name) == 0)
-            return fleet_target(repo_fleet(r), i);
-    return NULL;
 }
 
 static enum status
@@ -77,16 +67,12 @@ run(struct app *app, struct err *e)
                                  .short_of = tell_short,
                                  .tick = progress_sync };
 
-    if (app->arg_count != 1)
-        err_set(e, ERR_USAGE, 0, "which target? name one of the configuration");
-    else if (!conf_find_target(app->conf, app->args[0]))
-        err_set(e, ERR_USAGE, 0, "%s: there is no target called %s", app->conf->path,
-                app->args[0]);
-    if (e->kind != ERR_NONE || open_for_writing(app, o->wait_ms, &r, e) < 0)
+    if (open_target_args(app, true, e) < 0
+        || open_for_writing(app, o->wait_ms, &r, e) < 0)
         return app_fail(e);
     ro.arg = json_put_array(app->result, "short_of_copies");
     progress_begin(app, "copying", NULL);
-    int rc = engine_retire(r, find(r, app->args[0]), &ro, &res, e);
+    int rc = engine_retire(r, fleet_find(repo_fleet(r), app->args[0]), &ro, &res, e);
     progress_end();
     return rc < 0 ? app_fail(e) : tell(app, o, app->args[0], &res, e);
 }
