@@ -3,7 +3,7 @@
  *
  * First everything that waits is delivered and what it holds copied to the others.
  * When each snapshot is complete on as many of the others as the quorum of what is
- * left asks for, this host forgets the target; else nothing is changed. Objects are
+ * left asks for, this host forgets the target; else it stays one. Objects are
  * left where they are, and the configuration is the operator's.
  */
 #ifndef ENGINE_RETIRE_H

@@ -125,11 +125,10 @@ find_key(const struct options *o, struct conf *conf, struct buf *out, struct err
 }
 
 static int
-join(struct app *app, enum role role, struct join_result *res, struct repo **r,
-     struct err *e)
+join(struct app *app, enum role role, const char *wanted, struct join_result *res,
+     struct repo **r, struct err *e)
 {
     const struct options *o = app->options;
-    AUTOFREE char *wanted = app->conf->key.file ? mem_strdup(app->conf->key.file) : NULL;
     struct join_options j = { .name = o->name, .key_file = wanted, .role = role };
     struct buf secret = BUF(SECRET_MAX + 2);
 
@@ -180,14 +179,14 @@ tell(struct app *app, struct repo *r, const struct join_result *res, enum role r
 static enum status
 run(struct app *app, struct err *e)
 {
-    AUTOFREE char *wanted = app->conf->key.file ? mem_strdup(app->conf->key.file) : NULL;
+    AUTOFREE char *wanted = mem_strdup(app->conf->key.file); /* join() may use another */
     CLEANUP(repo_close_p) struct repo *r = NULL;
     struct join_result res = { .slot = "" };
     enum role role = ROLE_READER;
 
     if (check_options(app, &role, e) < 0)
         return app_fail(e);
-    int rc = join(app, role, &res, &r, e);
+    int rc = join(app, role, wanted, &res, &r, e);
     if (res.host[0])
         tell(app, r, &res, role, wanted);
     return rc < 0 ? app_fail(e) : STATUS_OK;

@@ -70,19 +70,27 @@ lag_of(const struct snapshot_list *l, size_t i)
     return worst;
 }
 
-/* Since when there are bytes on it that no verify has read: the oldest snapshot
- * that was taken after the last one that read all began. */
+static int64_t
+time_about(struct repo *r, const struct target *t, const char *name)
+{
+    AUTOBUF struct buf kept = BUF(64);
+    struct err none = { 0 };
+
+    return state_about_get(repo_state(r), t->name, name, &kept, &none) == 1
+                && kept.len == 8
+             ? (int64_t)get_u64(kept.ptr)
+             : 0;
+}
+
+/* Since when there are bytes on it that no verify of this host has read: of what this
+ * host completed there, and of what others took since. 0: there are none. */
 static int64_t
 unverified_since(struct repo *r, const struct snapshot_list *l, size_t i,
                  const struct target *t)
 {
-    AUTOBUF struct buf kept = BUF(64);
-    struct err none = { 0 };
-    int64_t verified = 0, oldest = 0;
+    int64_t verified = time_about(r, t, "verified");
+    int64_t oldest = time_about(r, t, "unread");
 
-    if (state_about_get(repo_state(r), t->name, "verified", &kept, &none) == 1
-        && kept.len == 8)
-        verified = (int64_t)get_u64(kept.ptr);
     for (size_t k = 0; k < l->count; k++) {
         const struct snapshot_row *row = &l->rows[k];
         if (row->loaded && complete_on(row, i) && row->info.ended.s >= verified

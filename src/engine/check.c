@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "crypto/hash.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +17,6 @@
 #define KEYS_MAX 4
 
 struct check {
-    struct target *target;
     struct storage *store;
     check_fn *fn;
     void *arg;
@@ -49,6 +49,7 @@ static void PRINTF(4, 5)
 static const char *
 new_key(struct check *c)
 {
+    assert(c->key_count < KEYS_MAX);
     char *key = mem_printf("check/%s-%zu", c->tag, c->key_count);
 
     return c->keys[c->key_count++] = key;
@@ -268,9 +269,7 @@ check_remove(struct check *c)
 int
 engine_check(struct target *t, uint64_t bulk, check_fn *fn, void *arg, struct err *e)
 {
-    struct check c = {
-        .target = t, .store = t->store, .fn = fn, .arg = arg, .small = BUF(SMALL)
-    };
+    struct check c = { .store = t->store, .fn = fn, .arg = arg, .small = BUF(SMALL) };
     uint64_t r;
 
     random_bytes(NULL, &r, sizeof r);

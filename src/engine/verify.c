@@ -241,6 +241,8 @@ check_presence(struct verify *v, struct err *e)
 static void
 note_verified(struct verify *v, uint64_t unhealed, int64_t begun_s)
 {
+    struct state *state = repo_state(v->repo);
+    AUTOBUF struct buf unread = BUF(64);
     uint8_t when[8];
     struct err e = { 0 };
 
@@ -248,9 +250,13 @@ note_verified(struct verify *v, uint64_t unhealed, int64_t begun_s)
         return;
     fleet_note(repo_fleet(v->repo), v->target, HEALTH_CLEARED);
     put_u64(when, (uint64_t)begun_s);
-    if (state_about_put(repo_state(v->repo), v->target->name, "verified",
-                        slice_of(when, sizeof when), &e)
-        < 0)
+    int rc = state_about_put(state, v->target->name, "verified",
+                             slice_of(when, sizeof when), &e);
+    if (rc == 0)
+        rc = state_about_get(state, v->target->name, "unread", &unread, &e);
+    if (rc == 1 && unread.len == 8 && (int64_t)get_u64(unread.ptr) < begun_s)
+        rc = state_about_put(state, v->target->name, "unread", SLICE(""), &e);
+    if (rc < 0)
         log_info("%s", err_text(&e));
 }
 

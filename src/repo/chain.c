@@ -2,7 +2,7 @@
 #include "base/text.h"
 #include "codec/record.h"
 
-#include "impl.h"
+#include "chain.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,19 +19,7 @@ enum tag {
 };
 enum host_tag { HOST_ID = 1, HOST_PUB = 2, HOST_NAME = 3 };
 
-#define KEPT_MAX ((size_t)64 << 20)
 #define ALSO_MAX 1000 /* tips that one record names */
-#define CONF_KEY_LEN (5 + 10 + 1 + 64)
-
-/* A root-signed record. They are kept sorted by number, then hash, as their names
- * are. */
-struct conf_record {
-    uint64_t seq;
-    uint8_t hash[32];
-    uint8_t previous[32]; /* not in number 0 */
-    bool named;           /* by another record */
-    struct buf object, plain;
-};
 
 static void
 record_release(struct conf_record *c)
@@ -60,8 +48,8 @@ by_place(const void *a, const void *b)
     return memcmp(x->hash, y->hash, 32);
 }
 
-static struct conf_record *
-find(const struct repo *r, uint64_t seq, const uint8_t hash[32])
+struct conf_record *
+chain_find(const struct repo *r, uint64_t seq, const uint8_t hash[32])
 {
     struct conf_record want = { .seq = seq };
 
@@ -81,8 +69,8 @@ find_hash(const struct repo *r, struct slice hash)
     return NULL;
 }
 
-static void
-name_of(char key[CONF_KEY_LEN + 1], uint64_t seq, const uint8_t hash[32])
+void
+chain_name_of(char key[CONF_KEY_LEN + 1], uint64_t seq, const uint8_t hash[32])
 {
     char hex[65];
 
@@ -90,9 +78,8 @@ name_of(char key[CONF_KEY_LEN + 1], uint64_t seq, const uint8_t hash[32])
     snprintf(key, CONF_KEY_LEN + 1, "conf/%010u-%s", (unsigned)seq, hex);
 }
 
-/* "conf/<seq 10>-<sha256>"; false when it is none. */
-static bool
-parse_name(const char *key, uint64_t *seq, uint8_t hash[32])
+bool
+chain_parse_name(const char *key, uint64_t *seq, uint8_t hash[32])
 {
     char digits[11], back[CONF_KEY_LEN + 1];
 
@@ -102,7 +89,7 @@ parse_name(const char *key, uint64_t *seq, uint8_t hash[32])
     digits[10] = 0;
     if (!text_uint(digits, UINT32_MAX, seq) || !text_unhex(hash, 32, key + 16))
         return false;
-    name_of(back, *seq, hash);
+    chain_name_of(back, *seq, hash);
     return strcmp(key, back) == 0;
 }
 
@@ -170,7 +157,7 @@ conf_take(struct repo *r, struct slice object, struct err *e)
                              .plain = BUF(CONF_OBJECT_MAX) };
     int rc = open_record(r, object, &c, e);
 
-    if (rc == 0 && !find(r, c.seq, c.hash)) {
+    if (rc == 0 && !chain_find(r, c.seq, c.hash)) {
         if (r->record_count == CONF_RECORDS_MAX) {
             rc = err_set(e, ERR_CORRUPT, 0, "too many configuration records");
         } else {
@@ -213,9 +200,8 @@ revoke(struct repo *r, struct slice id)
             r->hosts[i].revoked = true;
 }
 
-/* Hosts and revocations of all records, in whatever order they were found. */
-static void
-settle_hosts(struct repo *r)
+void
+chain_settle_hosts(struct repo *r)
 {
     static const enum tag order[] = { TAG_HOST, TAG_REVOKE };
 
@@ -246,7 +232,7 @@ mark_named(struct repo *r, const struct conf_record *c, char gone[65])
         bool back = tag == TAG_PREVIOUS && c->seq > 0;
         if ((!back && tag != TAG_ALSO) || v.len != 32)
             continue;
-        struct conf_record *named = back ? find(r, c->seq - 1, c->previous)
+        struct conf_record *named = back ? chain_find(r, c->seq - 1, c->previous)
                                          : find_hash(r, v);
         if (!named) {
             text_hex(gone, v.ptr, 32);
@@ -257,10 +243,8 @@ mark_named(struct repo *r, const struct conf_record *c, char gone[65])
     return true;
 }
 
-/* Makes of the records what follows from them. False when one names another that
- * is not there; `told` says so to people. */
-static bool
-settle(struct repo *r, bool told)
+bool
+chain_settle(struct repo *r, bool told)
 {
     char key[CONF_KEY_LEN + 1], gone[65];
     bool whole = true;
@@ -272,13 +256,13 @@ settle(struct repo *r, bool told)
         if (mark_named(r, c, gone))
             continue;
         whole = false;
-        name_of(key, c->seq, c->hash);
+        chain_name_of(key, c->seq, c->hash);
         if (told)
             log_warn("%s names the configuration record %.12s, which no target shows: "
                      "lost, hidden or rolled back?",
                      key, gone);
     }
-    settle_hosts(r);
+    chain_settle_hosts(r);
     r->conf_seq = -1;
     for (size_t i = r->record_count; i > 0; i--) {
         const struct conf_record *c = &r->records[i - 1];
@@ -290,9 +274,8 @@ settle(struct repo *r, bool told)
     return whole;
 }
 
-/* What is kept locally: a record with the objects, tag 1 each. */
-static int
-take_kept(struct repo *r, struct buf *kept, struct err *e)
+int
+chain_take_kept(struct repo *r, struct buf *kept, struct err *e)
 {
     struct slice v;
     uint16_t tag;
@@ -314,179 +297,8 @@ conf_keep(struct repo *r, struct slice object, struct err *e)
     if (conf_take(r, object, e) < 0 || state_get(r->state, "conf", &kept, e) < 0)
         return -1;
     record_put(&kept, 1, object);
-    (void)settle(r, false);
+    (void)chain_settle(r, false);
     return state_put(r->state, "conf", buf_slice(&kept), e);
-}
-
-/* What one target lists, in the order of names; `good` unless the object under
- * that name was seen to be another. */
-struct listing {
-    struct listed_record {
-        char key[CONF_KEY_LEN + 1];
-        uint64_t seq;
-        uint8_t hash[32];
-        bool good;
-    } * records;
-    size_t count, cap;
-    struct err bad; /* of the last that was not */
-};
-
-static int
-record_listed(void *arg, const struct object_info *o, struct err *e)
-{
-    struct listing *l = arg;
-    struct listed_record c = { .good = true };
-
-    if (!parse_name(o->key, &c.seq, c.hash) || o->size > CONF_OBJECT_MAX)
-        return 0;
-    if (l->count == CONF_RECORDS_MAX)
-        return err_set(e, ERR_CORRUPT, 0, "too many configuration records");
-    memcpy(c.key, o->key, sizeof c.key);
-    l->records = mem_grow(l->records, &l->cap, l->count + 1, sizeof *l->records);
-    l->records[l->count++] = c;
-    return 0;
-}
-
-/* Takes a listed record that is not known yet. 1 it is new, 0 it is known or not to
- * be believed, -1. */
-static int
-learn(struct repo *r, struct target *t, struct listing *l, struct listed_record *c,
-      struct buf *kept, struct err *e)
-{
-    AUTOBUF struct buf object = BUF(CONF_OBJECT_MAX);
-    struct err bad = { 0 };
-
-    if (find(r, c->seq, c->hash))
-        return 0;
-    int rc = repo_get_small(r, t, c->key, &object, &bad);
-    if (rc == 0)
-        rc = conf_take(r, buf_slice(&object), &bad);
-    if (rc == 1 && !find(r, c->seq, c->hash))
-        rc = err_set(&bad, ERR_FORGED, 0, "it has another number than its name");
-    if (rc == 1)
-        record_put(kept, 1, buf_slice(&object));
-    if (rc >= 0)
-        return rc;
-    if (!repo_is_unbelievable(&bad)) {
-        *e = bad;
-        return -1;
-    }
-    log_warn("target %s: %s is not believed: %s", t->name, c->key, err_text(&bad));
-    c->good = false;
-    l->bad = bad;
-    return 0;
-}
-
-/* Learns what one target lists and nobody told before. */
-static void
-follow(struct repo *r, struct target *t, struct listing *l, struct buf *kept)
-{
-    struct err e = { 0 };
-    int rc;
-
-    l->count = 0;
-    rc = storage_list(t->store, "conf/", record_listed, l, &e);
-    for (size_t i = 0; i < l->count && rc >= 0; i++)
-        rc = learn(r, t, l, &l->records[i], kept, &e);
-    if (rc < 0 && repo_is_unbelievable(&e))
-        fleet_found(r->fleet, t, TARGET_FOREIGN, &e);
-    else if (rc < 0)
-        fleet_fail(r->fleet, t, &e);
-}
-
-static bool
-has(const struct listing *l, const struct conf_record *c)
-{
-    for (size_t i = 0; l && i < l->count; i++)
-        if (l->records[i].good && l->records[i].seq == c->seq
-            && memcmp(l->records[i].hash, c->hash, 32) == 0)
-            return true;
-    return false;
-}
-
-/* Gives a target the records that it lacks, in their order, so that it never shows
- * one without those before: a host may have entered with only some of the targets
- * in reach, or this one was set back. */
-static int
-bring_up(struct repo *r, struct target *t, const struct listing *l, struct err *e)
-{
-    for (size_t i = 0; i < r->record_count; i++) {
-        const struct conf_record *c = &r->records[i];
-        struct body body = body_of(buf_slice(&c->object));
-        char key[CONF_KEY_LEN + 1];
-        if (has(l, c))
-            continue;
-        name_of(key, c->seq, c->hash);
-        log_info("target %s lacks %s; it gets it", t->name, key);
-        if (storage_put(t->store, key, &body, 0, e) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-int
-conf_put_all(struct repo *r, struct target *t, struct err *e)
-{
-    return bring_up(r, t, NULL, e);
-}
-
-/* A place of ours has records: with none that can be believed anywhere, one that
- * lists others is not to be used. */
-static void
-finish_target(struct repo *r, struct target *t, const struct listing *l)
-{
-    struct err e = { 0 };
-
-    if (r->record_count == 0 && l->bad.kind != ERR_NONE)
-        fleet_found(r->fleet, t, TARGET_FOREIGN, &l->bad);
-    else if (r->write && !r->as_found && bring_up(r, t, l, &e) < 0)
-        fleet_fail(r->fleet, t, &e);
-}
-
-/* Places with a bad header come last: with the hosts that the others know, their
- * records show whether they are ours. */
-static void
-follow_doubtful(struct repo *r, struct listing *lists, struct buf *kept)
-{
-    for (size_t i = 0; i < fleet_count(r->fleet); i++) {
-        struct target *t = fleet_target(r->fleet, i);
-        if (r->doubts[i].header == HEADER_GOOD
-            || (r->doubts[i].header == HEADER_MISSING && !r->as_found))
-            continue;
-        follow(r, t, &lists[i], kept); /* takes nothing that root has not signed */
-        settle_hosts(r);               /* who signed done/ there has to be known */
-        (void)repo_settle(r, t, i);
-    }
-}
-
-int
-repo_load_conf(struct repo *r, struct err *e)
-{
-    AUTOBUF struct buf kept = BUF(KEPT_MAX);
-    struct listing lists[FLEET_TARGETS_MAX] = { 0 };
-    size_t n = fleet_count(r->fleet);
-    bool whole = false;
-
-    r->hosts = mem_alloc(HOSTS_MAX * sizeof *r->hosts);
-    if (take_kept(r, &kept, e) < 0)
-        return -1;
-    size_t before = kept.len;
-    /* What one target did not show yet another may, or the same a moment later. */
-    for (int round = 0; round < 2 && !whole; round++) {
-        for (size_t i = 0; i < n; i++)
-            if (target_is_up(r->fleet, fleet_target(r->fleet, i)))
-                follow(r, fleet_target(r->fleet, i), &lists[i], &kept);
-        if (round == 0)
-            follow_doubtful(r, lists, &kept);
-        whole = settle(r, round > 0);
-    }
-    r->rollback_seen |= !whole;
-    for (size_t i = 0; i < n; i++) {
-        if (target_is_up(r->fleet, fleet_target(r->fleet, i)))
-            finish_target(r, fleet_target(r->fleet, i), &lists[i]);
-        mem_free(lists[i].records);
-    }
-    return kept.len > before ? state_put(r->state, "conf", buf_slice(&kept), e) : 0;
 }
 
 /* This host, behind the head; what else nobody has named yet is named as seen. */
@@ -535,7 +347,7 @@ repo_records(struct repo *r, repo_record_fn *fn, void *arg, struct err *e)
     for (size_t i = 0; i < r->record_count; i++) {
         const struct conf_record *c = &r->records[i];
         char key[CONF_KEY_LEN + 1];
-        name_of(key, c->seq, c->hash);
+        chain_name_of(key, c->seq, c->hash);
         if (fn(arg, key, buf_slice(&c->object), e) < 0)
             return -1;
     }
@@ -561,6 +373,6 @@ conf_enroll(struct repo *r, struct buf *object, char key[81], struct err *e)
     random_bytes(NULL, nonce, sizeof nonce);
     conf_seal(r->keys, nonce, buf_slice(&rec), object);
     sha256(buf_slice(object), hash);
-    name_of(key, (uint64_t)(r->conf_seq + 1), hash);
+    chain_name_of(key, (uint64_t)(r->conf_seq + 1), hash);
     return 0;
 }

@@ -385,6 +385,21 @@ may_complete(struct repo *r, struct target *t, const char *snapshot_key, struct 
     return drop(r, t, snapshot_key, "is not there, and nothing is on its way", e);
 }
 
+/* Since when there lies something that no verify has read: what counts from now on,
+ * unless there was something before. */
+static int
+note_unread(struct repo *r, struct target *t, struct err *e)
+{
+    AUTOBUF struct buf since = BUF(64);
+    uint8_t now[8];
+    int rc = state_about_get(r->state, t->name, "unread", &since, e);
+
+    if (rc < 0 || since.len > 0)
+        return rc < 0 ? -1 : 0;
+    put_u64(now, (uint64_t)clock_now().s);
+    return state_about_put(r->state, t->name, "unread", slice_of(now, sizeof now), e);
+}
+
 int
 repo_commit(struct repo *r, struct target *t, size_t index, const char *snapshot_key,
             struct slice packs, struct buf *missing, struct err *e)
@@ -416,5 +431,8 @@ repo_commit(struct repo *r, struct target *t, size_t index, const char *snapshot
     }
     if (missing->len > before)
         return 0;
-    return state_commit_done(r->state, snapshot_key, t->name, e) < 0 ? -1 : 1;
+    return note_unread(r, t, e) < 0
+                || state_commit_done(r->state, snapshot_key, t->name, e) < 0
+             ? -1
+             : 1;
 }

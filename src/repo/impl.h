@@ -118,7 +118,7 @@ void repo_header_object(const struct keys *k, const uint8_t target_id[ID_LEN],
 MUST_USE int repo_load_lost(struct repo *r, struct err *e);
 bool repo_lost(const struct repo *r, const uint8_t name[32]);
 
-/* chain.c: the configuration records. */
+/* chain.c and follow.c: the configuration records. */
 MUST_USE int repo_load_conf(struct repo *r, struct err *e);
 /* The record that makes this host known; it follows the head. */
 MUST_USE int conf_enroll(struct repo *r, struct buf *object, char key[81], struct err *e);
@@ -130,8 +130,9 @@ void conf_seal(const struct keys *k, const uint8_t nonce[NONCE_LEN], struct slic
 MUST_USE int conf_take(struct repo *r, struct slice object, struct err *e);
 /* Takes a record just made among the known ones and remembers it. */
 MUST_USE int conf_keep(struct repo *r, struct slice object, struct err *e);
-/* Puts all known records on a target. */
-MUST_USE int conf_put_all(struct repo *r, struct target *t, struct err *e);
+/* follow.c: puts the known records on a target that it does not list. Changes nothing
+ * in `r`, so a lane may call it. */
+MUST_USE int conf_bring_up(struct repo *r, struct target *t, struct err *e);
 void conf_release(struct repo *r);
 
 /* host.c: this host and the others. */

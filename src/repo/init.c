@@ -234,7 +234,7 @@ repo_target_add(struct repo *r, struct target *t, struct err *e)
         return fleet_nobody(r->fleet, e);
     if (check_empty(t, e) < 0
         || storage_list(c.from->store, "keys/", copy_listed, &c, e) < 0
-        || conf_put_all(r, t, e) < 0 || fill_target(r, t, &nothing, e) < 0
+        || conf_bring_up(r, t, e) < 0 || fill_target(r, t, &nothing, e) < 0
         || state_target_new(r->state, t->name, e) < 0
         || state_about_put(r->state, t->name, "id", slice_of(t->id, ID_LEN), e) < 0)
         return err_in(e, "adding target %s", t->name);

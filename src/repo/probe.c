@@ -119,7 +119,8 @@ probe(void *arg, struct target *t, size_t index)
 }
 
 /* A lane asks before it sends to a target that was away: it may come back as
- * another one, or with prune records that it did not have. */
+ * another one, or with prune records that it did not have; and it needs all records
+ * of hosts, or alone it could not tell who signed what it gets. */
 static int
 probe_again(void *arg, struct target *t, size_t index, struct err *e)
 {
@@ -136,7 +137,7 @@ probe_again(void *arg, struct target *t, size_t index, struct err *e)
         fleet_found(r->fleet, t, TARGET_FOREIGN, e);
         return -1;
     }
-    return repo_load_gc(r, t, index, e);
+    return conf_bring_up(r, t, e) < 0 ? -1 : repo_load_gc(r, t, index, e);
 }
 
 int

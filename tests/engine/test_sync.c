@@ -727,6 +727,27 @@ what_was_voided_waits_for_no_commit(void **state)
     assert_int_equal(complete_on(&l, 1), 1);
 }
 
+/* It was away when the run began, and lacks records of hosts: with what it gets now it
+ * could not tell alone who signed it, so it gets them first. */
+static void
+a_target_that_returns_in_mid_run_gets_the_records(void **state)
+{
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    remove_objects(&l, 2, "conf");
+    l.plans[2] = (struct fault_plan){ .mode = FAULT_REFUSE, .at = 1, .count = 1 };
+    lab_open(&l);
+    struct fleet *f = repo_fleet(l.site.repo);
+    for (int i = 0; i < 500 && !target_is_up(f, fleet_target(f, 2)); i++)
+        clock_sleep_ms(10);
+    assert_true(target_is_up(f, fleet_target(f, 2)));
+    assert_int_equal(storage_fault_hits(l.faults[2]), 1);
+    assert_int_equal(site_count(&l.site, 2, "conf/"), site_count(&l.site, 0, "conf/"));
+    site_close(&l.site);
+}
+
 /* A restore met a damaged and a missing pack on one target and went on to the next:
  * the sync after it puts them right, and looks at nothing else. */
 static void
@@ -760,6 +781,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_target_that_returns_in_mid_run_gets_the_records),
         cmocka_unit_test(what_a_read_found_bad_is_mended_by_sync),
         cmocka_unit_test(listings_of_any_length_are_merged),
         cmocka_unit_test(a_listing_that_fails_on_a_later_page_is_an_error),
