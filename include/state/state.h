@@ -87,8 +87,10 @@ MUST_USE int state_queue_holders(struct state *s, const char *key,
                                  state_queue_holder_fn *fn, void *arg, struct err *e);
 /* Forgets the rows of `key` that ended; NULL: nothing. */
 MUST_USE int state_queue_release(struct state *s, const char *key, struct err *e);
-/* Appends each key that has rows which ended, and a NUL, in order. */
-MUST_USE int state_queue_ended(struct state *s, struct buf *keys, struct err *e);
+/* The first key behind `after` that has rows which ended, appended to `key`. 1, 0
+ * there is none, -1. */
+MUST_USE int state_queue_ended(struct state *s, const char *after, struct buf *key,
+                               struct err *e);
 
 /* Packs made here that no segment on a target names yet: the name, and the
  * record that repo/ keeps about it. Published: in a segment that is queued. */

@@ -6,7 +6,7 @@
 #include "impl.h"
 
 #include <dirent.h>
-#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -208,19 +208,22 @@ scan_one(struct fleet *f, const char *name)
 void
 spool_scan(struct fleet *f)
 {
-    AUTOBUF struct buf ended = BUF((size_t)64 << 20);
+    char last[STORAGE_KEY_MAX + 1] = "";
     struct err e = { 0 };
+    int rc;
 
     f->spooled = 0;
     each_file(f, scan_one);
-    /* what a killed run said of objects that are no longer here proves nothing */
-    if (state_queue_ended(f->state, &ended, &e) < 0)
+    do { /* what was said of objects that are no longer here proves nothing */
+        AUTOBUF struct buf key = BUF(sizeof last);
+        rc = state_queue_ended(f->state, last, &key, &e);
+        if (rc == 1) {
+            snprintf(last, sizeof last, "%s", buf_cstr(&key));
+            spool_release(f, last, false);
+        }
+    } while (rc == 1);
+    if (rc < 0)
         log_debug("%s", err_text(&e));
-    for (size_t at = 0; at < ended.len;) {
-        const char *key = (const char *)ended.ptr + at;
-        at += strlen(key) + 1;
-        spool_release(f, key, false);
-    }
 }
 
 static void

@@ -29,20 +29,16 @@ state_queue_release(struct state *s, const char *key, struct err *e)
 }
 
 int
-state_queue_ended(struct state *s, struct buf *keys, struct err *e)
+state_queue_ended(struct state *s, const char *after, struct buf *key, struct err *e)
 {
-    int rc;
-
     pthread_mutex_lock(&s->lock);
     sqlite3_stmt *q = sql_query(&s->main,
-                                "SELECT DISTINCT key FROM queue WHERE ended<>0"
-                                " ORDER BY key",
-                                "", e);
-    for (rc = q ? 1 : -1; rc > 0;) {
-        rc = sql_step(&s->main, q, e);
-        if (rc == 1)
-            buf_put(keys, sql_text(q, 0), strlen(sql_text(q, 0)) + 1);
-    }
+                                "SELECT key FROM queue WHERE ended<>0 AND key>?"
+                                " ORDER BY key LIMIT 1",
+                                "t", e, after);
+    int rc = q ? sql_step(&s->main, q, e) : -1;
+    if (rc == 1)
+        buf_put_str(key, sql_text(q, 0));
     sql_end(q);
     pthread_mutex_unlock(&s->lock);
     return rc;
