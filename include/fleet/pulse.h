@@ -3,8 +3,9 @@
  *
  * A read of n bytes is expected to take `latency + n / rate`, both smoothed over
  * the reads so far. Late is what takes longer than 95 of the last 100 compared
- * with what was expected of them, but never under PULSE_LATE_MIN_MS. Pure, as
- * fleet/health.h: the caller serializes and measures.
+ * with what was expected of them, but never under PULSE_LATE_MIN_MS. One that takes
+ * three times as long as expected, and PULSE_HANG_MS more, is taken to hang. Pure,
+ * as fleet/health.h: the caller serializes and measures.
  * Source: Dean, Barroso: The Tail at Scale, CACM 2013, "Hedged requests".
  */
 #ifndef FLEET_PULSE_H
@@ -16,6 +17,7 @@
 #define PULSE_FEW 8   /* under so many reads PULSE_UNKNOWN_MS is late */
 #define PULSE_LATE_MIN_MS 50
 #define PULSE_UNKNOWN_MS 1000
+#define PULSE_HANG_MS 3000
 #define PULSE_SMALL 65536 /* bytes: up to here a read tells the latency */
 
 struct pulse {
@@ -28,5 +30,6 @@ struct pulse {
 void pulse_add(struct pulse *p, uint64_t bytes, int64_t ms);
 int64_t pulse_expected_ms(const struct pulse *p, uint64_t bytes);
 int64_t pulse_late_ms(const struct pulse *p, uint64_t bytes);
+int64_t pulse_hang_ms(const struct pulse *p, uint64_t bytes);
 
 #endif

@@ -20,7 +20,8 @@ struct job {
     struct buf bytes;
     struct err e;
     int rc;
-    int64_t begun_ms, took_ms;
+    int64_t late_ms, hang_ms; /* moments of clock_mono_ms() */
+    int64_t took_ms;
     atomic_bool stop;
     bool done, dropped;
     struct job *next;
@@ -152,7 +153,6 @@ hedge_free(struct hedge *h)
 static void
 begin(struct hedge *h, struct job *j)
 {
-    j->begun_ms = clock_mono_ms();
     if (h->idle == 0 && h->reader_count < HEDGE_READERS_MAX) {
         struct reader_arg *a = mem_alloc(sizeof *a);
         *a = (struct reader_arg){ h, h->reader_count };
@@ -179,11 +179,10 @@ static void
 drop(struct hedge *h, struct job *j)
 {
     struct err hung = { 0 };
-    bool hangs = !j->done && clock_mono_ms() - j->begun_ms >= HEDGE_HANGS_MS;
 
-    if (hangs) {
-        err_set(&hung, ERR_UNAVAIL, 0, "no answer for %s in %d s, another target gave it",
-                j->key, HEDGE_HANGS_MS / 1000);
+    if (!j->done && clock_mono_ms() >= j->hang_ms) {
+        err_set(&hung, ERR_UNAVAIL, 0, "it hangs over %s, which another target has given",
+                j->key);
         pthread_mutex_unlock(&h->lock);
         fleet_outcome(h->fleet, j->target, false, 0, &hung);
         pthread_mutex_lock(&h->lock);
@@ -196,14 +195,16 @@ drop(struct hedge *h, struct job *j)
     atomic_store(&j->stop, true);
 }
 
-/* When the target is late with this read: a moment of clock_mono_ms(). */
-static int64_t
-late_at(struct hedge *h, struct target *t, const struct range *r, int64_t now)
+/* When the target is late with this read, and when it hangs. */
+static void
+set_limits(struct hedge *h, struct job *j)
 {
+    int64_t now = clock_mono_ms();
+
     pthread_mutex_lock(&h->fleet->lock);
-    int64_t ms = pulse_late_ms(&t->pulse, r->len);
+    j->late_ms = now + pulse_late_ms(&j->target->pulse, j->range.len);
+    j->hang_ms = now + pulse_hang_ms(&j->target->pulse, j->range.len);
     pthread_mutex_unlock(&h->fleet->lock);
-    return now + (ms < HEDGE_HANGS_MS ? ms : HEDGE_HANGS_MS);
 }
 
 /* One read with its jobs: begun so far, one or two of them still running. */
@@ -213,7 +214,7 @@ struct asking {
     size_t count, begun;
     const struct range *range;
     struct job *jobs[FLEET_TARGETS_MAX]; /* NULL: over */
-    int64_t late_ms;                     /* when the last one begun is late */
+    int64_t late_ms;                     /* when the next one may be asked */
     struct err worst;
 };
 
@@ -225,7 +226,8 @@ ask_next(struct asking *a)
                             a->range->len ? a->range->len : STORAGE_OBJECT_MAX);
 
     a->jobs[a->begun++] = j;
-    a->late_ms = late_at(a->hedge, t, a->range, clock_mono_ms());
+    set_limits(a->hedge, j);
+    a->late_ms = j->late_ms;
     begin(a->hedge, j);
 }
 
@@ -244,13 +246,12 @@ static bool
 may_overtake(struct asking *a, int64_t now)
 {
     struct hedge *h = a->hedge;
-    const struct job *last = a->jobs[a->begun - 1];
-    bool hangs = last && now - last->begun_ms >= HEDGE_HANGS_MS;
+    const struct job *last = a->jobs[a->begun - 1]; /* NULL: it failed already */
 
     if (a->begun == a->count || now < a->late_ms)
         return false;
-    if (h->tokens < 1 && !hangs) {
-        a->late_ms = last ? last->begun_ms + HEDGE_HANGS_MS : now + HEDGE_HANGS_MS;
+    if (h->tokens < 1 && last && now < last->hang_ms) {
+        a->late_ms = last->hang_ms;
         return false;
     }
     h->tokens -= h->tokens >= 1;

@@ -4,8 +4,8 @@
  * A read from afar runs in a thread of its own kind, so that its caller can turn
  * to the next target when it is late. What then comes too late is told to stop and
  * thrown away. At most HEDGE_SHARE of the reads are asked twice, or a slow place
- * would cost a second one's traffic; a read that hangs for HEDGE_HANGS_MS may be
- * asked again in any case. Source: Dean, Barroso: The Tail at Scale, CACM 2013.
+ * would cost a second one's traffic; a read that hangs (fleet/pulse.h) may be asked
+ * again in any case. Source: Dean, Barroso: The Tail at Scale, CACM 2013.
  */
 #ifndef FLEET_HEDGE_H
 #define FLEET_HEDGE_H
@@ -13,7 +13,6 @@
 #include "fleet/fleet.h"
 
 #define HEDGE_SHARE 0.05
-#define HEDGE_HANGS_MS 3000
 #define HEDGE_READERS_MAX 64 /* threads */
 
 struct hedge;

@@ -67,3 +67,9 @@ pulse_late_ms(const struct pulse *p, uint64_t bytes)
     double late = sorted[(n * 95 + 99) / 100 - 1] * (hoped > 1 ? hoped : 1);
     return late > PULSE_LATE_MIN_MS ? (int64_t)late : PULSE_LATE_MIN_MS;
 }
+
+int64_t
+pulse_hang_ms(const struct pulse *p, uint64_t bytes)
+{
+    return PULSE_HANG_MS + (int64_t)(3 * expected(p, bytes));
+}

@@ -73,6 +73,21 @@ a_line_that_slows_down_is_noticed(void **state)
     assert_in_range(pulse_expected_ms(&p, 1000), 450, 510);
 }
 
+/* 32 MiB over a slow line take their time: that is no reason to give the target up. */
+static void
+what_is_large_does_not_hang_yet(void **state)
+{
+    struct random rnd = { .seed = 9 };
+    struct pulse p = on_a_line(200, &rnd), unknown = { 0 };
+    uint64_t large = 32u << 20;
+
+    (void)state;
+    assert_true(pulse_hang_ms(&p, 4096) < 4000);
+    assert_true(pulse_hang_ms(&p, large) > 2 * pulse_expected_ms(&p, large));
+    assert_true(pulse_hang_ms(&p, large) > pulse_late_ms(&p, large));
+    assert_true(pulse_hang_ms(&unknown, large) > 30000);
+}
+
 int
 main(void)
 {
@@ -81,6 +96,7 @@ main(void)
         cmocka_unit_test(late_is_a_little_more_than_usual),
         cmocka_unit_test(without_experience_there_is_patience),
         cmocka_unit_test(a_line_that_slows_down_is_noticed),
+        cmocka_unit_test(what_is_large_does_not_hang_yet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
