@@ -39,16 +39,17 @@ struct body {
     uint64_t size;
     uint8_t sha256[32];
     struct pace *pace; /* how fast it may go; NULL: unlimited */
+    bool sealed;       /* the file is on its disk, and nobody ever changes it */
 };
 
 struct body body_of(struct slice data); /* hashes it */
 
 struct object_info {
-    const char *key;       /* in a listing: valid during the callback only */
-    uint64_t size;         /* bytes */
-    int64_t mtime_s;       /* seconds since 1970 by the store's clock; 0: not told */
-    const char *version;   /* the store's version id, "" where it keeps none */
-    bool attested;         /* sha256 is what the store itself computed */
+    const char *key;     /* in a listing: valid during the callback only */
+    uint64_t size;       /* bytes */
+    int64_t mtime_s;     /* seconds since 1970 by the store's clock; 0: not told */
+    const char *version; /* the store's version id, "" where it keeps none */
+    bool attested;       /* sha256 is what the store itself computed */
     uint8_t sha256[32];
 };
 
@@ -56,8 +57,8 @@ struct range {
     const char *key;
     const char *version; /* NULL: the newest */
     uint64_t offset;
-    uint64_t len; /* 0: to the end */
-    struct pace *pace; /* how fast it may come; NULL: unlimited */
+    uint64_t len;            /* 0: to the end */
+    struct pace *pace;       /* how fast it may come; NULL: unlimited */
     const atomic_bool *stop; /* the caller's; true: no longer wanted; NULL: none */
 };
 

@@ -89,6 +89,79 @@ what_is_no_object_is_never_listed(void **state)
     assert_string_equal(buf_cstr(&out), "pack/1\n");
 }
 
+/* A sealed file below root, as a body. */
+static struct body
+sealed_file(const char *name)
+{
+    AUTOFREE char *path = fs_join(root, name);
+    struct body b = body_of(SLICE("0123456789"));
+    struct err e = { 0 };
+
+    assert_int_equal(fs_replace(path, b.data, 0600, &e), 0);
+    b.fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(b.fd >= 0);
+    b.sealed = true;
+    return b;
+}
+
+static struct stat
+look_at(const char *name)
+{
+    AUTOFREE char *path = fs_join(root, name);
+    struct stat st;
+
+    assert_int_equal(stat(path, &st), 0);
+    return st;
+}
+
+static void
+a_sealed_file_is_linked_once(void **state)
+{
+    AUTOFREE char *to = fs_join(root, "a"), *other = fs_join(root, "b");
+    struct body b = sealed_file("sealed");
+    AUTOCLOSE int fd = b.fd;
+    struct err e = { 0 };
+
+    (void)state;
+    assert_int_equal(mkdir(to, 0700), 0);
+    assert_int_equal(mkdir(other, 0700), 0);
+    CLEANUP(storage_close_p) struct storage *s = storage_dir(to);
+    CLEANUP(storage_close_p) struct storage *s2 = storage_dir(other);
+    assert_int_equal(storage_put(s, "pack/1", &b, PUT_IF_ABSENT, &e), 0);
+    assert_int_equal(storage_put(s2, "pack/1", &b, 0, &e), 0);
+    assert_int_equal(look_at("a/pack/1").st_ino, look_at("sealed").st_ino);
+    assert_int_equal(look_at("a/pack/1").st_nlink, 2);
+    assert_int_equal(look_at("a/pack/1").st_mode & 0777, 0640);
+    assert_int_equal(look_at("b/pack/1").st_nlink, 1);
+    assert_int_equal(look_at("b/pack/1").st_size, 10);
+}
+
+/* What is not sealed, or is not what was announced, or would miss the rights that
+ * its folder gives, is copied. */
+static void
+other_files_are_copied(void **state)
+{
+    AUTOFREE char *to = fs_join(root, "a"), *shared = fs_join(root, "a/shared");
+    struct body b = sealed_file("sealed");
+    AUTOCLOSE int fd = b.fd;
+    struct err e = { 0 };
+
+    (void)state;
+    assert_int_equal(mkdir(to, 0700), 0);
+    assert_int_equal(mkdir(shared, 0700), 0);
+    assert_int_equal(chmod(shared, 02770), 0);
+    CLEANUP(storage_close_p) struct storage *s = storage_dir(to);
+    assert_int_equal(storage_put(s, "shared/1", &b, 0, &e), 0);
+    assert_int_equal(look_at("a/shared/1").st_nlink, 1);
+    b.sealed = false;
+    assert_int_equal(storage_put(s, "1", &b, 0, &e), 0);
+    assert_int_equal(look_at("a/1").st_nlink, 1);
+    b.sealed = true;
+    b.size = 9; /* the file has more */
+    assert_int_equal(storage_put(s, "2", &b, 0, &e), -1);
+    assert_int_equal(e.kind, ERR_CORRUPT);
+}
+
 /* An unmounted disk must not be taken for an empty one, nor be filled. */
 static void
 a_missing_folder_is_unavailable_and_not_made(void **state)
@@ -105,11 +178,11 @@ a_missing_folder_is_unavailable_and_not_made(void **state)
     for (int call = 0; call < 6; call++) {
         struct err e = { 0 };
         int rc = call == 0 ? put(s, key, 0, &e)
-                 : call == 1 ? storage_get(s, &r, &out, &e)
-                 : call == 2 ? storage_head(s, key, &o, &e)
-                 : call == 3 ? storage_list(s, "", note_key, &out, &e)
-                 : call == 4 ? storage_remove(s, &key, 1, &e)
-                             : storage_now(s, &now_s, &e);
+               : call == 1 ? storage_get(s, &r, &out, &e)
+               : call == 2 ? storage_head(s, key, &o, &e)
+               : call == 3 ? storage_list(s, "", note_key, &out, &e)
+               : call == 4 ? storage_remove(s, &key, 1, &e)
+                           : storage_now(s, &now_s, &e);
         assert_int_equal(rc, -1);
         assert_int_equal(e.kind, ERR_UNAVAIL);
         assert_non_null(strstr(e.text, "mount its disk, or create the folder"));
@@ -281,6 +354,9 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_is_no_object_is_never_listed, make_root,
                                         remove_root),
+        cmocka_unit_test_setup_teardown(a_sealed_file_is_linked_once, make_root,
+                                        remove_root),
+        cmocka_unit_test_setup_teardown(other_files_are_copied, make_root, remove_root),
         cmocka_unit_test_setup_teardown(a_missing_folder_is_unavailable_and_not_made,
                                         make_root, remove_root),
         cmocka_unit_test_setup_teardown(a_failed_put_leaves_no_file_behind, make_root,

@@ -2,6 +2,9 @@
  * A new object is a hidden file beside its name until it is whole, then it is
  * renamed. What is told to be stored survives the loss of power: the file, its
  * name, and the names of the folders that lead there.
+ *
+ * A sealed file of the same disk is linked instead of copied, once: two targets
+ * never share the blocks of an object.
  */
 #include "impl.h"
 
@@ -16,9 +19,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #define PIECE ((size_t)1 << 20) /* bytes copied and hashed at a time */
+#define TEMP_MODE 0640
 
 /* The place of `folder` in the table: its own or a free one; NULL: full. */
 static char **
@@ -89,8 +94,8 @@ temp_abort(struct temp *t)
         unlinkat(t->root, t->name, 0);
 }
 
-int
-temp_open(const struct dir *d, const char *key, struct temp *t, struct err *e)
+static void
+temp_name(struct temp *t, const char *key)
 {
     size_t len = dir_parent_len(key);
     uint64_t r;
@@ -100,11 +105,18 @@ temp_open(const struct dir *d, const char *key, struct temp *t, struct err *e)
     text_hex(tag, &r, sizeof r);
     snprintf(t->name, sizeof t->name, "%.*s%s.tmp-%s", (int)len, key, len ? "/" : "",
              tag);
-    t->fd = openat(t->root, t->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+}
+
+int
+temp_open(const struct dir *d, const char *key, struct temp *t, struct err *e)
+{
+    temp_name(t, key);
+    t->fd = openat(t->root, t->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, TEMP_MODE);
     if (t->fd < 0 && errno == ENOENT) {
         if (make_folders(d, t->root, t->name, e) < 0)
             return -1;
-        t->fd = openat(t->root, t->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+        t->fd = openat(t->root, t->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
+                       TEMP_MODE);
     }
     return t->fd < 0 ? dir_failed(d, errno, "creating", t->name, e) : 0;
 }
@@ -135,6 +147,64 @@ copy(const struct body *body, int to, struct err *e)
     if (memcmp(found, body->sha256, SHA256_LEN) != 0)
         return err_set(e, ERR_CORRUPT, 0, "the bytes to be stored have another SHA-256");
     return 0;
+}
+
+/* Does what is made in the folder get rights from the folder? A link would not. */
+static bool
+gives_rights(int root, const char *key)
+{
+    char folder[STORAGE_KEY_MAX + 1];
+    struct stat st;
+
+    snprintf(folder, sizeof folder, "%.*s", (int)dir_parent_len(key), key);
+    AUTOCLOSE int fd = openat(root, *folder ? folder : ".",
+                              O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 || fstat(fd, &st) < 0 || (st.st_mode & S_ISGID)
+        || fgetxattr(fd, "system.posix_acl_default", NULL, 0) > 0;
+}
+
+/* Gives the body's file a hidden name beside `key`; false: it has to be copied. */
+static bool
+link_sealed(const struct dir *d, const char *key, const struct body *body, struct temp *t)
+{
+    char path[32];
+    struct stat st;
+    struct err none = { 0 };
+
+    if (!body->sealed || body->fd < 0 || fstat(body->fd, &st) < 0 || st.st_nlink != 1
+        || (uint64_t)st.st_size != body->size)
+        return false;
+    temp_name(t, key);
+    if (make_folders(d, t->root, t->name, &none) < 0 || gives_rights(t->root, key))
+        return false;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", body->fd);
+    if (linkat(AT_FDCWD, path, t->root, t->name, AT_SYMLINK_FOLLOW) < 0)
+        return false;
+    t->fd = openat(t->root, t->name, O_RDONLY | O_CLOEXEC);
+    if (t->fd >= 0 && fstat(t->fd, &st) == 0 && st.st_nlink == 2
+        && fchmod(t->fd, TEMP_MODE) == 0)
+        return true;
+    unlinkat(t->root, t->name, 0);
+    if (t->fd >= 0)
+        close(t->fd);
+    t->fd = -1;
+    return false;
+}
+
+/* Makes a hidden file beside `key` with the whole body. */
+static int
+fill(const struct dir *d, const char *key, const struct body *body, struct temp *t,
+     struct err *e)
+{
+    if (link_sealed(d, key, body, t))
+        return 0;
+    if (temp_open(d, key, t, e) < 0)
+        return -1;
+    if (copy(body, t->fd, e) == 0)
+        return 0;
+    if (e->kind == ERR_IO)
+        e->kind = ERR_UNAVAIL;
+    return err_in(e, "storing %s/%s", d->root, key);
 }
 
 /* The last resort looks first and then renames: what knows neither call (some
@@ -188,13 +258,8 @@ dir_put(struct storage *s, const char *key, const struct body *body, unsigned fl
     if (dir_open_root(d, &root, e) < 0)
         return -1;
     CLEANUP(temp_abort) struct temp t = { .root = root, .fd = -1 };
-    if (temp_open(d, key, &t, e) < 0)
+    if (fill(d, key, body, &t, e) < 0)
         return -1;
-    if (copy(body, t.fd, e) < 0) {
-        if (e->kind == ERR_IO)
-            e->kind = ERR_UNAVAIL;
-        return err_in(e, "storing %s/%s", d->root, key);
-    }
     if (fsync(t.fd) < 0)
         return dir_failed(d, errno, "writing to the disk", key, e);
     if (body->size >= PIECE) /* the host's page cache stays as it was */
