@@ -2,12 +2,14 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "crypto/hash.h"
 
 #include "impl.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define IDLE_MS 200 /* so often is looked whether a breaker's time is over */
@@ -69,9 +71,9 @@ next_item(struct lane *l)
 }
 
 static int
-put_from(struct target *t, const struct item *it, int fd, struct err *e)
+put_from(struct target *t, const struct item *it, int fd, bool sealed, struct err *e)
 {
-    struct body body = { .fd = fd, .size = it->size };
+    struct body body = { .fd = fd, .size = it->size, .sealed = sealed };
 
     memcpy(body.sha256, it->sha256, sizeof body.sha256);
     return storage_put(t->store, it->key, &body, 0, e);
@@ -86,6 +88,34 @@ has_arrived(struct target *t, const struct item *it)
     struct err none = { 0 };
 
     return storage_head(t->store, it->key, &info, &none) == 0 && info.size == it->size;
+}
+
+/* The spool's file of an object; -1: there is none of its size. */
+static int
+open_spooled(const char *path, const struct item *it)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+
+    if (fd >= 0 && fstat(fd, &st) == 0 && (uint64_t)st.st_size == it->size)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+/* Has the disk of the spool changed what was to be sent? */
+static bool
+is_rotten(int fd, const struct item *it)
+{
+    AUTOBUF struct buf all = BUF(it->size);
+    uint8_t found[SHA256_LEN];
+    struct err e = { 0 };
+
+    if (fs_pread_all(fd, buf_room(&all, it->size), it->size, 0, &e) < 0)
+        return true;
+    sha256(slice_of(all.ptr, it->size), found);
+    return memcmp(found, it->sha256, sizeof found) != 0;
 }
 
 enum delivery { DELIVERED, DROPPED, NOWHERE, FAILED };
@@ -115,16 +145,23 @@ deliver(struct fleet *f, struct target *t, const struct item *it, struct err *e)
 {
     AUTOFREE char *path = spool_path(f, it->key);
     AUTOFREE char *fetched = NULL;
+    bool old = it->id <= f->old_position; /* of an earlier run */
 
     if (f->rules.refused && f->rules.refused(f->rules.arg, t, it->key)) {
         log_info("%s is named by a prune record of %s: not sent", it->key, t->name);
         return DROPPED;
     }
-    if (it->id <= f->old_position && has_arrived(t, it))
+    if (old && has_arrived(t, it))
         return DELIVERED;
-    AUTOCLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0)
-        return put_from(t, it, fd, e) < 0 ? FAILED : DELIVERED;
+    AUTOCLOSE int fd = open_spooled(path, it);
+    if (fd >= 0) {
+        if (put_from(t, it, fd, !old, e) == 0)
+            return DELIVERED;
+        if (e->kind != ERR_CORRUPT || !is_rotten(fd, it))
+            return FAILED;
+        log_warn("%s is damaged; target %s gets it from another target", path, t->name);
+        *e = (struct err){ 0 };
+    }
     if (fleet_fetch(f, t, it->key, it->size, it->sha256, &fetched, e) < 0) {
         err_in(e, "reading %s back for %s", it->key, t->name);
         if (e->kind != ERR_NOT_FOUND || !nobody_has(f, t, it->key))
@@ -138,7 +175,7 @@ deliver(struct fleet *f, struct target *t, const struct item *it, struct err *e)
         err_sys(e, errno, "opening %s", fetched);
         return NOWHERE;
     }
-    return put_from(t, it, back, e) < 0 ? FAILED : DELIVERED;
+    return put_from(t, it, back, false, e) < 0 ? FAILED : DELIVERED;
 }
 
 static struct item *

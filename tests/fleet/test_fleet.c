@@ -1334,6 +1334,37 @@ rot_does_not_spread_by_catching_up(void **state)
     fleet_stop(r.fleet);
 }
 
+/* What the spool's disk has changed or cut comes from a target, and is no fault of
+ * the one that waits for it. */
+static void
+a_spool_that_rots_is_not_sent(void **state)
+{
+    static const char *const rotten[] = { "object 1, all of iT", "object 1" };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rotten); i++) {
+        RIG(r, 3);
+        rig_open(&r);
+        break_target(&r, 2, FAULT_REFUSE, FAULT_ON_PUT);
+        start(&r);
+        put(&r, 1);
+        assert_int_equal(wait_for(&r, 0, 5000), 1);
+        assert_int_equal(wait_for(&r, 2, 5000), -1);
+        rig_close(&r);
+        AUTOFREE char *key = key_of(1);
+        for (char *p = key; *p; p++)
+            *p = *p == '/' ? '_' : *p;
+        AUTOFREE char *name = fs_join("spool", key);
+        folder_write(&r.folder, name, slice_str(rotten[i]));
+        restart(&r);
+        assert_int_equal(wait_for(&r, 2, 5000), 1);
+        assert_true(holds(&r, 2, 1));
+        assert_int_equal(fleet_target(r.fleet, 2)->health.state, TARGET_UP);
+        fleet_stop(r.fleet);
+        assert_int_equal(spooled(&r), 0);
+    }
+}
+
 int
 main(void)
 {
@@ -1377,6 +1408,7 @@ main(void)
         cmocka_unit_test(a_fetched_object_has_the_hash_it_should_have),
         cmocka_unit_test(fetching_goes_on_to_the_next_target),
         cmocka_unit_test(rot_does_not_spread_by_catching_up),
+        cmocka_unit_test(a_spool_that_rots_is_not_sent),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
