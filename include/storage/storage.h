@@ -39,7 +39,7 @@ struct body {
     uint64_t size;
     uint8_t sha256[32];
     struct pace *pace; /* how fast it may go; NULL: unlimited */
-    bool sealed;       /* the file is on its disk, and nobody ever changes it */
+    bool sealed; /* nobody changes the file, and the store may have it */
 };
 
 struct body body_of(struct slice data); /* hashes it */

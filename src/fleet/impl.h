@@ -87,6 +87,8 @@ MUST_USE int memory_recall(struct fleet *f, struct target *t, struct err *e);
 void memory_keep(struct fleet *f); /* what fails is told to nobody */
 
 char *spool_path(const struct fleet *f, const char *key); /* free it */
+/* Does the object wait for one target only? Then that one may have the file itself. */
+bool spool_last_wants(struct fleet *f, const char *key);
 /* A row of the queue has ended. Drops the spool file when no target waits for it any
  * more; one transaction, since each costs a write to the disk. */
 MUST_USE int spool_ended(struct fleet *f, int64_t id, const char *key,

@@ -155,7 +155,9 @@ deliver(struct fleet *f, struct target *t, const struct item *it, struct err *e)
         return DELIVERED;
     AUTOCLOSE int fd = open_spooled(path, it);
     if (fd >= 0) {
-        if (put_from(t, it, fd, !old, e) == 0)
+        /* As long as others wait, the spool's copy must not be this target's. */
+        bool give_away = !old && spool_last_wants(f, it->key);
+        if (put_from(t, it, fd, give_away, e) == 0)
             return DELIVERED;
         if (e->kind != ERR_CORRUPT || !is_rotten(fd, it))
             return FAILED;

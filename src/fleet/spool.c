@@ -93,6 +93,14 @@ fleet_queued(struct fleet *f, const char *key)
 }
 
 bool
+spool_last_wants(struct fleet *f, const char *key)
+{
+    struct holders x;
+
+    return find_holders(f, key, &x) && x.waiting == 1;
+}
+
+bool
 fleet_holds(struct fleet *f, const char *key)
 {
     AUTOFREE char *path = spool_path(f, key);

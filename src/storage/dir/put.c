@@ -4,7 +4,8 @@
  * name, and the names of the folders that lead there.
  *
  * A sealed file of the same disk is linked instead of copied, once: two targets
- * never share the blocks of an object.
+ * never share the blocks of an object, nor does a target with a spool that others
+ * are still waiting for.
  */
 #include "impl.h"
 
