@@ -70,20 +70,13 @@ forbidden(const char *sandbox, const struct conf *c)
     return NULL;
 }
 
-static const char *
-default_root(void)
-{
-    const char *tmp = env_get("TMPDIR");
-
-    return tmp && tmp[0] == '/' ? tmp : "/var/tmp";
-}
-
 int
 sandbox_choose(struct runbook *rb, const struct conf *c, struct err *e)
 {
     const struct yaml_node *box = yaml_node_get(yaml_doc_root(rb->doc), "sandbox");
     const struct yaml_node *at = yaml_node_get(box, "root");
-    AUTOFREE char *root = resolve(rb->sandbox.root ? rb->sandbox.root : default_root());
+    AUTOFREE char *root = resolve(rb->sandbox.root ? rb->sandbox.root
+                                                   : env_temp_root("/var/tmp"));
     AUTOFREE char *name = mem_printf("%s%s", SANDBOX_PREFIX, rb->run_id);
 
     rb->sandbox_dir = fs_join(root, name);

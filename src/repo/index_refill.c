@@ -1,5 +1,6 @@
 #include "base/fs.h"
 #include "base/log.h"
+#include "conf/env.h"
 
 #include "index_impl.h"
 
@@ -191,9 +192,10 @@ begin(struct index_refill *f, struct err *e)
     struct index *x = f->index;
 
     f->runs.next = x->runs.next;
-    f->runs.dir = mem_strdup(x->write ? x->dir : "/tmp/drtool-index-XXXXXX");
-    if (!x->write && !mkdtemp(f->runs.dir))
-        return err_sys(e, errno, "making a temporary folder");
+    if (x->write)
+        f->runs.dir = mem_strdup(x->dir);
+    else if (env_temp_folder("/tmp", "drtool-index", &f->runs.dir, e) < 0)
+        return -1;
     f->records = mem_alloc(FRESH_MAX * sizeof *f->records);
     if (load_names(&x->packs, atomic_load(&x->pack_count), 0, &f->packs, e) < 0
         || load_names(&x->keys, x->key_count, 8, &f->keys, e) < 0)

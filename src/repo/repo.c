@@ -1,6 +1,7 @@
 #include "repo/repo.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "conf/env.h"
 #include "storage/open.h"
 
 #include "impl.h"
@@ -17,9 +18,8 @@
 static int
 open_temporary(struct repo *r, struct err *e)
 {
-    r->dir = mem_strdup("/tmp/drtool-XXXXXX");
     r->temporary = true;
-    return mkdtemp(r->dir) ? 0 : err_sys(e, errno, "making a temporary folder");
+    return env_temp_folder("/tmp", "drtool", &r->dir, e);
 }
 
 /* The folder of local state; a temporary one when nothing may be kept, or when
@@ -57,10 +57,9 @@ open_index(struct repo *r, struct err *e)
             return -1;
         }
         mem_free(r->index_dir);
-        r->index_dir = mem_strdup("/tmp/drtool-index-XXXXXX");
         r->index_temporary = true;
-        if (!mkdtemp(r->index_dir))
-            return err_sys(e, errno, "making a temporary folder");
+        if (env_temp_folder("/tmp", "drtool-index", &r->index_dir, e) < 0)
+            return -1;
     }
     if (index_open(r->index_dir, true, &r->index, &held) == 0)
         return 0;
