@@ -11,6 +11,7 @@
 #include "repo/manifest.h"
 
 #define SNAPSHOT_MAX (1u << 20) /* bytes of the object */
+#define RECORD_MAX 8192         /* of one of done/ or gone/ */
 #define TAGS_MAX 32
 
 enum snapshot_flag { SNAPSHOT_PARTIAL = 1 };

@@ -47,6 +47,29 @@ take_snap(void *arg, const struct object_info *o, struct err *e)
     return 0;
 }
 
+/* Does the target give the same wrong bytes each time, or none? Else they went bad on
+ * the way, and what lies there may be right. */
+static int
+confirm_bad(struct verify *v, const char *key, struct err *e)
+{
+    AUTOBUF struct buf first = BUF(RECORD_MAX), second = BUF(RECORD_MAX);
+    struct range range = { .key = key };
+
+    if (storage_get(v->target->store, &range, &first, e) < 0) {
+        if (e->kind != ERR_NOT_FOUND)
+            return -1;
+        *e = (struct err){ 0 };
+        return 0;
+    }
+    if (storage_get(v->target->store, &range, &second, e) < 0)
+        return -1;
+    return slice_equal(buf_slice(&first), buf_slice(&second))
+                && !format_hash_fits(key, buf_slice(&first))
+             ? 0
+             : err_set(e, ERR_UNAVAIL, 0,
+                       "it stays, because other bytes come each time that it is read");
+}
+
 /* A record about this target can only be made anew: the bad one goes, and sync
  * commits the snapshot again. One that sync could not commit any more stays. */
 static int
@@ -56,6 +79,8 @@ drop_record(struct verify *v, const char *key, struct err *e)
     struct chain_name name;
     int old = 0;
 
+    if (confirm_bad(v, key, e) < 0)
+        return -1;
     if (chain_name(&name, key)) {
         AUTOFREE char *prefix = mem_printf("snap/%s/%010llu-", name.host,
                                            (unsigned long long)name.seq);
@@ -125,8 +150,12 @@ verify_bad(struct verify *v, const char *key, uint64_t size, bool missing,
     *(missing ? &v->told->missing : &v->told->damaged) += 1;
     if (healed) {
         v->told->healed++;
-        log_note("target %s: %s was %s and is replaced by a good copy: %s",
-                 v->target->name, key, missing ? "missing" : "damaged", why);
+        log_note("target %s: %s was %s and %s: %s", v->target->name, key,
+                 missing ? "missing" : "damaged",
+                 strncmp(key, "done/", 5) == 0
+                     ? "is removed, so that sync completes its snapshot anew"
+                     : "is replaced by a good copy",
+                 why);
     } else {
         v->result->unhealed++;
         if (v->options->heal)

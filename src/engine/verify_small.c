@@ -26,19 +26,33 @@ small_listed(void *arg, const struct object_info *o, struct err *e)
 }
 
 static int
-check_small(struct verify *v, const char *key, uint64_t size, struct err *e)
+read_small(struct verify *v, const char *key, uint64_t size, struct err *bad)
 {
     AUTOBUF struct buf object = BUF(SMALL_MAX);
     struct range range = { .key = key };
+
+    if (size > SMALL_MAX)
+        return err_set(bad, ERR_CORRUPT, 0, "it is too large");
+    if (storage_get(v->target->store, &range, &object, bad) < 0)
+        return -1;
+    return format_hash_fits(key, buf_slice(&object))
+             ? 0
+             : err_set(bad, ERR_CORRUPT, 0, "its bytes do not fit its name");
+}
+
+static int
+check_small(struct verify *v, const char *key, uint64_t size, struct err *e)
+{
     struct err bad = { 0 };
 
     v->told->objects++;
-    int rc = size > SMALL_MAX ? err_set(&bad, ERR_CORRUPT, 0, "it is too large")
-                              : storage_get(v->target->store, &range, &object, &bad);
-    if (rc == 0 && !format_hash_fits(key, buf_slice(&object)))
-        err_set(&bad, ERR_CORRUPT, 0, "its bytes do not fit its name");
-    if (bad.kind == ERR_NONE)
+    if (read_small(v, key, size, &bad) == 0)
         return 0;
+    if (bad.kind == ERR_CORRUPT) { /* or was it bad on the way only? */
+        bad = (struct err){ 0 };
+        if (read_small(v, key, size, &bad) == 0)
+            return 0;
+    }
     if (bad.kind != ERR_CORRUPT && bad.kind != ERR_NOT_FOUND) {
         *e = bad;
         return -1;

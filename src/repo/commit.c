@@ -297,7 +297,7 @@ record_listed(void *arg, const struct object_info *o, struct err *e)
     char snapshot[CHAIN_KEY_LEN + 1];
     struct err bad = { 0 };
 
-    if (o->size > 8192)
+    if (o->size > RECORD_MAX)
         return 0;
     if (repo_open_record(v->repo, v->target, o->key, v->type, snapshot, &bad) == 0) {
         v->found |= strcmp(snapshot, v->snapshot_key) == 0;

@@ -93,7 +93,7 @@ int
 repo_open_record(struct repo *r, struct target *t, const char *key, enum object_type type,
                  char snapshot[CHAIN_KEY_LEN + 1], struct err *e)
 {
-    AUTOBUF struct buf object = BUF(8192);
+    AUTOBUF struct buf object = BUF(RECORD_MAX);
     uint8_t signer[ID_LEN], target[ID_LEN];
     struct chain_name name, about;
     struct header h;
@@ -131,7 +131,7 @@ record_listed(struct listing *l, const struct object_info *o, enum object_type t
     char snapshot[CHAIN_KEY_LEN + 1];
     struct err bad = { 0 };
 
-    if (o->size > 8192)
+    if (o->size > RECORD_MAX)
         return 0;
     if (repo_open_record(l->repo, l->target, o->key, type, snapshot, &bad) < 0) {
         if (!repo_is_unbelievable(&bad)) {
