@@ -286,16 +286,31 @@ mirror_snapshots(struct pair *p, struct err *e)
 }
 
 static int
+note_lacking(void *arg, const char *key, uint64_t size, bool there, struct err *e)
+{
+    (void)key;
+    (void)size;
+    (void)e;
+    *(bool *)arg |= !there;
+    return 0;
+}
+
+static int
 mirror_all_of(struct pair *p, struct err *e)
 {
-    bool any = false;
+    bool any = false, index = false;
 
     for (size_t i = 0; i < p->s->snapshots.count && !any; i++)
         any = lacks(&p->s->snapshots.rows[i], p->a, p->b);
+    /* What an index names has to be there before it. */
+    if (!any
+        && mirror_each(p->from->store, p->to->store, "index/", note_lacking, &index, e)
+               < 0)
+        return -1;
     if (mirror_each(p->from->store, p->to->store, "keys/", copy_slot, p, e) < 0
         || mirror(p, "conf/", RANK_PACK, e) < 0)
         return -1;
-    if (any && mirror(p, "pack/", RANK_PACK, e) < 0)
+    if ((any || index) && mirror(p, "pack/", RANK_PACK, e) < 0)
         return -1;
     if (mirror(p, "index/", RANK_INDEX, e) < 0)
         return -1;
