@@ -22,6 +22,7 @@
 #define REPO_INDEX_H
 
 #include "repo/pack.h"
+#include "state/state.h"
 
 #include <errno.h>
 
@@ -72,6 +73,9 @@ MUST_USE int index_segment_add(struct index *x, const char *key, struct slice pa
                                struct err *e);
 MUST_USE int index_segment_get(struct index *x, const char *key, struct buf *packs,
                                struct err *e); /* 1, 0, -1 */
+/* All that were flushed: the key, and the numbers. */
+MUST_USE int index_segment_each(struct index *x, state_blob_fn *fn, void *arg,
+                                struct err *e);
 
 /* From here on nothing is stored; who holds the lock may let it go. */
 void index_freeze(struct index *x);

@@ -26,11 +26,11 @@ struct repo_options {
     bool write;                   /* takes the lock of this host, starts no lanes yet */
     const struct buf *passphrase; /* or recovery code, instead of the configuration's
                                    * key; may be NULL */
-    bool temporary;  /* keeps nothing: a state folder of its own, removed at close */
-    bool as_found;   /* mends no target's header and records: verify tells of them */
-    int64_t wait_ms; /* for the lock */
-    uint64_t seed;   /* of a test; 0: the kernel's random numbers */
-    int level;       /* zstd; 0: 1 */
+    bool temporary;     /* keeps nothing: a state folder of its own, removed at close */
+    bool as_found;      /* mends no target's header and records: verify tells of them */
+    int64_t wait_ms;    /* for the lock */
+    uint64_t seed;      /* of a test; 0: the kernel's random numbers */
+    int level;          /* zstd; 0: 1 */
     int64_t breaker_ms; /* of the targets, for tests; 0: the usual */
     struct storage *(*wrap)(void *arg, const char *target, struct storage *inner);
     void *wrap_arg;
@@ -196,6 +196,12 @@ bool snapshot_committed(const struct snapshot_row *row);
 /* Finds [HOST:]SOURCE[@WHEN], SOURCE@latest or an id prefix. */
 MUST_USE int repo_find_snapshot(const struct snapshot_list *l, const char *text,
                                 struct snapshot_row **out, struct err *e);
+
+/* The index segments (their keys, each with its NUL) that a target needs before a
+ * snapshot on those packs can be restored from it alone. ERR_CORRUPT: there are none
+ * for some. Called by one thread for each target. */
+MUST_USE int repo_index_gaps(struct repo *r, size_t target, struct slice packs,
+                             struct buf *keys, struct err *e);
 
 /* Makes a snapshot's object: fills host, sequence, chain and id of `s`, queues
  * it for every target, and remembers `packs` (32-byte names) for the commit. The

@@ -99,6 +99,9 @@ typedef int state_blob_fn(void *arg, struct slice name, struct slice value,
 MUST_USE int state_pending_put(struct state *s, struct slice pack, struct slice record,
                                struct err *e);
 MUST_USE int state_pending_published(struct state *s, struct slice pack, struct err *e);
+/* Was it published, and is still pending? 1, 0, -1. */
+MUST_USE int state_pending_is_published(struct state *s, struct slice pack,
+                                        struct err *e);
 MUST_USE int state_pending_drop(struct state *s, struct slice pack, struct err *e);
 MUST_USE int state_pending_list(struct state *s, bool published_too, state_blob_fn *fn,
                                 void *arg, struct err *e);
@@ -108,6 +111,8 @@ MUST_USE int state_segment_put(struct state *s, const char *key, struct slice pa
                                struct err *e);
 MUST_USE int state_segment_get(struct state *s, const char *key, struct buf *packs,
                                struct err *e); /* 1, 0, -1 */
+MUST_USE int state_segment_list(struct state *s, state_blob_fn *fn, void *arg,
+                                struct err *e); /* key, packs */
 
 /* Snapshots that still have to be committed on a target, with their pack
  * names (32 bytes each). */

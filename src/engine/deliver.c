@@ -136,6 +136,29 @@ copy_missing(struct delivery *d, struct target *t, struct slice names, struct er
     return result;
 }
 
+/* Gets to a target what its index has to name. 0, -1. */
+static int
+complete_index(struct delivery *d, struct target *t, size_t index, struct slice packs,
+               struct err *e)
+{
+    AUTOBUF struct buf keys = BUF(PACKS_MAX);
+
+    if (repo_index_gaps(d->repo, index, packs, &keys, e) < 0)
+        return err_in(e, "target %s", t->name);
+    for (size_t at = 0; at < keys.len;) {
+        const char *key = (const char *)keys.ptr + at;
+        struct object_info info = { 0 };
+        uint8_t sha[32];
+        at += strlen(key) + 1;
+        if (!format_hash_of(key, sha) || find_source(d, key, &info) != 1)
+            return err_set(e, ERR_UNAVAIL, 0, "target %s lacks %s, and no other gives it",
+                           t->name, key);
+        if (fleet_copy(repo_fleet(d->repo), key, RANK_INDEX, info.size, sha, t, e) < 0)
+            return -1;
+    }
+    return keys.len > 0 ? wait_for_lane(d, t, e) : 0;
+}
+
 /* Splits what is missing: what the target's prune records name must be stored
  * anew under another name, the rest can be copied. */
 static void
@@ -157,6 +180,8 @@ commit_one(struct delivery *d, struct target *t, size_t index, const char *key,
     for (int round = 0; round < ROUNDS; round++) {
         AUTOBUF struct buf missing = BUF(packs.len * 2 + 32),
                            copy = BUF(packs.len * 2 + 32);
+        if (complete_index(d, t, index, packs, e) < 0)
+            return FAILED;
         int rc = repo_commit(d->repo, t, index, key, packs, &missing, e);
         if (rc != 0)
             return rc == 1 ? COMMITTED : FAILED;

@@ -110,8 +110,21 @@ MUST_USE int repo_probe(struct repo *r, struct err *e);
 /* Is a place with a bad header ours, by what its records say? True when the target
  * is up now. Its configuration records have been followed. */
 bool repo_settle(struct repo *r, struct target *t, size_t index);
+
+/* identity.c: which target a place is, by its header. */
 void repo_header_object(const struct keys *k, const uint8_t target_id[ID_LEN],
-                        struct buf *out);
+                        int64_t made_s, struct buf *out);
+/* Is it ours, and the one that this host knows, or one that took its place? Fills the
+ * target's id. ERR_FORGED, ERR_CORRUPT, ERR_UNSUPPORTED. */
+MUST_USE int repo_check_header(struct repo *r, struct target *t, struct slice object,
+                               struct err *e);
+/* When a target is made that takes the place of this one: later than it. */
+int64_t repo_made_now(struct repo *r, const struct target *t);
+MUST_USE int repo_keep_identity(struct repo *r, const struct target *t, int64_t made_s,
+                                struct err *e);
+
+/* segments.c: lists index/ of a target anew, for what is known of it. */
+MUST_USE int repo_list_index(struct repo *r, size_t target, struct err *e);
 
 /* lost.c: packs that no target had when all were asked. New data does not rely on
  * them; those that are back are forgotten. */

@@ -14,9 +14,8 @@ index_error(const struct err *e)
     return e->kind == ERR_IO && e->cause == INDEX_DAMAGED;
 }
 
-/* What was whole when it was opened is damaged now, and cannot be mended. */
-static int
-broken(const struct index *x, struct err *e)
+int
+index_broken(const struct index *x, struct err *e)
 {
     return err_set(e, ERR_IO, INDEX_DAMAGED,
                    "the local index in %s was damaged while it was in use; run again: it "
@@ -192,7 +191,7 @@ index_find(struct index *x, const struct chunk_id *id, index_usable_fn *usable, 
         if (remake(x, made, e) < 0)
             return -1;
     /* Unknown? Not when whoever was asked what counts could not tell. */
-    return rc == 0 && atomic_load(&x->tables_bad) ? broken(x, e) : rc;
+    return rc == 0 && atomic_load(&x->tables_bad) ? index_broken(x, e) : rc;
 }
 
 static int
@@ -419,7 +418,7 @@ index_pack(struct index *x, uint32_t number, uint8_t name[32], uint64_t *size,
         if (rc < 0) {
             atomic_store(&x->tables_bad, true);
             index_mark_damaged(x);
-            return broken(x, e);
+            return index_broken(x, e);
         }
     }
     memcpy(name, rec, 32);
@@ -492,31 +491,5 @@ index_key(struct index *x, uint32_t number, struct chunk_key *out, struct err *e
         && chunk_key_parse(slice_of(rec, sizeof rec), out))
         return 0;
     index_mark_damaged(x);
-    return broken(x, e);
-}
-
-int
-index_segment_add(struct index *x, const char *key, struct slice packs, struct err *e)
-{
-    (void)e;
-    pthread_rwlock_wrlock(&x->lock);
-    x->segments = mem_grow(x->segments, &x->segment_cap, x->segment_count + 1,
-                           sizeof *x->segments);
-    struct segment *s = &x->segments[x->segment_count++];
-    *s = (struct segment){ mem_strdup(key), BUF(packs.len) };
-    buf_put_slice(&s->packs, packs);
-    pthread_rwlock_unlock(&x->lock);
-    return 0;
-}
-
-int
-index_segment_get(struct index *x, const char *key, struct buf *packs, struct err *e)
-{
-    for (size_t i = 0; i < x->segment_count; i++)
-        if (strcmp(x->segments[i].key, key) == 0) {
-            buf_put_slice(packs, buf_slice(&x->segments[i].packs));
-            return 1;
-        }
-    int rc = state_segment_get(x->state, key, packs, e);
-    return rc < 0 && e->kind == ERR_CORRUPT ? broken(x, e) : rc;
+    return index_broken(x, e);
 }

@@ -44,6 +44,8 @@ struct index {
     void *refill_arg;
 };
 
+/* What was whole when it was opened is damaged now, and cannot be mended: -1. */
+int index_broken(const struct index *x, struct err *e);
 /* From here on the folder does not open any more. */
 void index_mark_damaged(const struct index *x);
 bool index_is_marked(const struct index *x);

@@ -108,6 +108,7 @@ put(struct target *t, const struct object *o, struct err *e)
 static int
 fill_target(struct repo *r, struct target *t, const struct plan *p, struct err *e)
 {
+    int64_t made_s = repo_made_now(r, t);
     struct object header = { .key = "drt.repo", .bytes = BUF(4096) };
     unsigned flags = storage_traits(t->store) & STORAGE_IF_ABSENT ? PUT_IF_ABSENT : 0;
     int rc = 0;
@@ -118,11 +119,15 @@ fill_target(struct repo *r, struct target *t, const struct plan *p, struct err *
         rc = put(t, &p->conf, e);
     if (rc == 0) {
         random_bytes(NULL, t->id, ID_LEN);
-        repo_header_object(r->keys, t->id, &header.bytes);
+        repo_header_object(r->keys, t->id, made_s, &header.bytes);
         struct body body = body_of(buf_slice(&header.bytes));
         rc = storage_put(t->store, header.key, &body, flags, e);
         buf_release(&header.bytes);
     }
+    if (rc == 0)
+        rc = state_target_new(r->state, t->name, e);
+    if (rc == 0)
+        rc = repo_keep_identity(r, t, made_s, e);
     return rc < 0 ? err_in(e, "target %s", t->name) : 0;
 }
 
@@ -234,9 +239,7 @@ repo_target_add(struct repo *r, struct target *t, struct err *e)
         return fleet_nobody(r->fleet, e);
     if (check_empty(t, e) < 0
         || storage_list(c.from->store, "keys/", copy_listed, &c, e) < 0
-        || conf_bring_up(r, t, e) < 0 || fill_target(r, t, &nothing, e) < 0
-        || state_target_new(r->state, t->name, e) < 0
-        || state_about_put(r->state, t->name, "id", slice_of(t->id, ID_LEN), e) < 0)
+        || conf_bring_up(r, t, e) < 0 || fill_target(r, t, &nothing, e) < 0)
         return err_in(e, "adding target %s", t->name);
     fleet_found(r->fleet, t, TARGET_UP, NULL);
     return 0;

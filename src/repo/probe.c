@@ -1,62 +1,11 @@
 #include "base/log.h"
-#include "base/text.h"
-#include "codec/record.h"
 
 #include "impl.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* The header object drt.repo: signed by root, so that only the owner of the
- * repository can make a place one of its targets. */
-enum tag { TAG_TARGET = 1, TAG_CREATED = 2 };
-
 #define REPO_OBJECT_MAX 4096
-
-void
-repo_header_object(const struct keys *k, const uint8_t target_id[ID_LEN], struct buf *out)
-{
-    struct header h = { .type = OBJECT_REPO };
-
-    memcpy(h.repo, k->repo_id, ID_LEN);
-    header_put(out, &h);
-    record_put(out, TAG_TARGET, slice_of(target_id, ID_LEN));
-    record_put_u64(out, TAG_CREATED, (uint64_t)clock_now().s);
-    signed_end(out, OBJECT_REPO, signer_root, k->root_seed);
-}
-
-static int
-check_header(struct repo *r, struct target *t, struct slice object, struct err *e)
-{
-    uint8_t signer[ID_LEN], known[ID_LEN];
-    AUTOBUF struct buf kept = BUF(64);
-    struct header h;
-    struct slice body;
-
-    if (signed_open(object, OBJECT_REPO, r->keys->repo_id, repo_signer, r, &h, signer,
-                    &body, e)
-        < 0)
-        return -1;
-    if (memcmp(signer, signer_root, ID_LEN) != 0
-        || !record_copy(body, TAG_TARGET, t->id, ID_LEN))
-        return err_set(e, ERR_FORGED, 0, "the repository header is malformed");
-    if (r->write && h.must_write != 0)
-        return err_set(e, ERR_UNSUPPORTED, 0,
-                       "writing to it needs features (bits %08x) that this drtool does "
-                       "not know; use a newer drtool",
-                       h.must_write);
-    if (state_about_get(r->state, t->name, "id", &kept, e) < 0)
-        return -1;
-    if (kept.len == ID_LEN) {
-        memcpy(known, kept.ptr, ID_LEN);
-        if (memcmp(known, t->id, ID_LEN) != 0)
-            return err_set(e, ERR_FORGED, 0,
-                           "the place answers as another target of this repository than "
-                           "it did before; check the URL and the mounts");
-        return 0;
-    }
-    return state_about_put(r->state, t->name, "id", slice_of(t->id, ID_LEN), e);
-}
 
 /* Somebody else's header, or a good one of ours that lies at a wrong place, is no
  * damage. */
@@ -103,7 +52,7 @@ probe(void *arg, struct target *t, size_t index)
         }
         return;
     }
-    if (check_header(r, t, buf_slice(&object), &e) == 0) {
+    if (repo_check_header(r, t, buf_slice(&object), &e) == 0) {
         fleet_found(r->fleet, t, TARGET_UP, NULL);
         return;
     }
@@ -133,7 +82,7 @@ probe_again(void *arg, struct target *t, size_t index, struct err *e)
             fleet_found(r->fleet, t, TARGET_EMPTY, e);
         return -1;
     }
-    if (check_header(r, t, buf_slice(&object), e) < 0) {
+    if (repo_check_header(r, t, buf_slice(&object), e) < 0) {
         fleet_found(r->fleet, t, TARGET_FOREIGN, e);
         return -1;
     }

@@ -75,6 +75,18 @@ struct listing {
     struct listed *listed;
 };
 
+/* Marks the packs of a segment as listed there. */
+static void
+note_listed(struct listing *l, struct slice numbers)
+{
+    grow_bits(l->listed, index_packs(l->repo->index));
+    for (size_t i = 0; i + 4 <= numbers.len; i += 4) {
+        uint32_t n = get_u32(numbers.ptr + i);
+        if (n < l->listed->pack_count)
+            set_bit(l->listed->packs, n);
+    }
+}
+
 static int
 index_listed(void *arg, const struct object_info *o, struct err *e)
 {
@@ -98,13 +110,29 @@ index_listed(void *arg, const struct object_info *o, struct err *e)
                  err_text(&bad));
         return 0;
     }
-    grow_bits(l->listed, index_packs(r->index));
-    for (size_t i = 0; i + 4 <= numbers.len; i += 4) {
-        uint32_t n = get_u32(numbers.ptr + i);
-        if (n < l->listed->pack_count)
-            set_bit(l->listed->packs, n);
-    }
+    note_listed(l, buf_slice(&numbers));
     return 0;
+}
+
+static int
+known_listed(void *arg, const struct object_info *o, struct err *e)
+{
+    struct listing *l = arg;
+    AUTOBUF struct buf numbers = BUF((size_t)4 << 20);
+
+    if (index_segment_get(l->repo->index, o->key, &numbers, e) < 0)
+        return -1;
+    note_listed(l, buf_slice(&numbers));
+    return 0;
+}
+
+int
+repo_list_index(struct repo *r, size_t target, struct err *e)
+{
+    struct target *t = fleet_target(r->fleet, target);
+    struct listing l = { r, t, &r->listed[target] };
+
+    return storage_list(t->store, "index/", known_listed, &l, e);
 }
 
 static int

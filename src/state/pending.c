@@ -31,6 +31,19 @@ state_pending_published(struct state *s, struct slice pack, struct err *e)
 }
 
 int
+state_pending_is_published(struct state *s, struct slice pack, struct err *e)
+{
+    pthread_mutex_lock(&s->lock);
+    sqlite3_stmt *q = sql_query(&s->main,
+                                "SELECT 1 FROM pending WHERE pack=? AND published=1", "b",
+                                e, pack);
+    int rc = q ? sql_step(&s->main, q, e) : -1;
+    sql_end(q);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+int
 state_pending_drop(struct state *s, struct slice pack, struct err *e)
 {
     return state_run(s, "DELETE FROM pending WHERE pack=?", e, "b", pack);
@@ -45,6 +58,12 @@ state_pending_list(struct state *s, bool published_too, state_blob_fn *fn, void 
                                     : "SELECT pack,record FROM pending WHERE published=0"
                                       " ORDER BY rowid",
                       "", NULL, fn, arg, e);
+}
+
+int
+state_segment_list(struct state *s, state_blob_fn *fn, void *arg, struct err *e)
+{
+    return list_blobs(s, "SELECT key,packs FROM segments", "", NULL, fn, arg, e);
 }
 
 int

@@ -1,0 +1,132 @@
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "codec/record.h"
+
+#include "impl.h"
+
+#include <string.h>
+
+/* The header object drt.repo, signed by root, so that only the owner of the
+ * repository can make a place one of its targets. This host remembers which target
+ * a name was. Another one under that name is a wrong mount or URL, or what its
+ * provider had before; only one that was made later has taken its place. */
+enum tag { TAG_TARGET = 1, TAG_CREATED = 2 };
+
+void
+repo_header_object(const struct keys *k, const uint8_t target_id[ID_LEN], int64_t made_s,
+                   struct buf *out)
+{
+    struct header h = { .type = OBJECT_REPO };
+
+    memcpy(h.repo, k->repo_id, ID_LEN);
+    header_put(out, &h);
+    record_put(out, TAG_TARGET, slice_of(target_id, ID_LEN));
+    record_put_u64(out, TAG_CREATED, (uint64_t)made_s);
+    signed_end(out, OBJECT_REPO, signer_root, k->root_seed);
+}
+
+static int64_t
+known_made(struct repo *r, const struct target *t)
+{
+    AUTOBUF struct buf kept = BUF(8);
+    struct err ignored = { 0 };
+
+    return state_about_get(r->state, t->name, "made", &kept, &ignored) == 1
+                && kept.len == 8
+             ? (int64_t)get_u64(kept.ptr)
+             : INT64_MAX; /* nothing is known to be later */
+}
+
+int64_t
+repo_made_now(struct repo *r, const struct target *t)
+{
+    int64_t made_s = clock_now().s, theirs = 0;
+    struct err ignored = { 0 };
+
+    /* Another host's clock, or the store's, may be ahead of this one. */
+    if (storage_now(t->store, &theirs, &ignored) == 0 && theirs > made_s)
+        made_s = theirs;
+    for (size_t i = 0; i < fleet_count(r->fleet); i++) {
+        int64_t known = known_made(r, fleet_target(r->fleet, i));
+        if (known != INT64_MAX && known >= made_s)
+            made_s = known + 1;
+    }
+    return made_s;
+}
+
+int
+repo_keep_identity(struct repo *r, const struct target *t, int64_t made_s, struct err *e)
+{
+    uint8_t made[8];
+
+    put_u64(made, (uint64_t)made_s);
+    return state_about_put(r->state, t->name, "id", slice_of(t->id, ID_LEN), e) < 0
+                || state_about_put(r->state, t->name, "made", slice_of(made, 8), e) < 0
+             ? -1
+             : 0;
+}
+
+static bool
+is_another_target(struct repo *r, const struct target *t)
+{
+    struct err ignored = { 0 };
+
+    for (size_t i = 0; i < fleet_count(r->fleet); i++) {
+        AUTOBUF struct buf kept = BUF(64);
+        const struct target *o = fleet_target(r->fleet, i);
+        if (o != t && state_about_get(r->state, o->name, "id", &kept, &ignored) == 1
+            && kept.len == ID_LEN && memcmp(kept.ptr, t->id, ID_LEN) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The name's target is another one than this host knows. */
+static int
+meet_another(struct repo *r, struct target *t, int64_t made_s, struct err *e)
+{
+    if (made_s <= known_made(r, t) || is_another_target(r, t))
+        return err_set(e, ERR_FORGED, 0,
+                       "the place answers as another target of this repository than it "
+                       "did before; check the URL and the mounts");
+    log_note("target %s was made anew on %s: what was known of the old one is forgotten",
+             t->name, text_of_time(made_s));
+    if (!r->write || r->as_found)
+        return 0;
+    if (state_target_new(r->state, t->name, e) < 0)
+        return -1;
+    return repo_keep_identity(r, t, made_s, e);
+}
+
+int
+repo_check_header(struct repo *r, struct target *t, struct slice object, struct err *e)
+{
+    uint8_t signer[ID_LEN];
+    AUTOBUF struct buf kept = BUF(64);
+    struct header h;
+    struct slice body;
+
+    if (signed_open(object, OBJECT_REPO, r->keys->repo_id, repo_signer, r, &h, signer,
+                    &body, e)
+        < 0)
+        return -1;
+    if (memcmp(signer, signer_root, ID_LEN) != 0
+        || !record_copy(body, TAG_TARGET, t->id, ID_LEN))
+        return err_set(e, ERR_FORGED, 0, "the repository header is malformed");
+    if (r->write && h.must_write != 0)
+        return err_set(e, ERR_UNSUPPORTED, 0,
+                       "writing to it needs features (bits %08x) that this drtool does "
+                       "not know; use a newer drtool",
+                       h.must_write);
+    int64_t made_s = (int64_t)record_u64(body, TAG_CREATED);
+    if (state_about_get(r->state, t->name, "id", &kept, e) < 0)
+        return -1;
+    if (kept.len != ID_LEN)
+        return repo_keep_identity(r, t, made_s, e);
+    if (memcmp(kept.ptr, t->id, ID_LEN) != 0)
+        return meet_another(r, t, made_s, e);
+    int64_t known = known_made(r, t);
+    bool newer = known == INT64_MAX || made_s > known; /* its header was mended */
+    return newer ? repo_keep_identity(r, t, made_s, e) : 0;
+}
