@@ -80,6 +80,9 @@ MUST_USE int state_queue_last(struct state *s, int64_t *id, struct err *e);
 /* Rows and bytes that wait for one target. */
 MUST_USE int state_queue_sum(struct state *s, const char *target, uint64_t *rows,
                              uint64_t *bytes, struct err *e);
+/* Does any object of the rank not have arrived at the target? 1, 0, -1. */
+MUST_USE int state_queue_lacks(struct state *s, const char *target, enum queue_rank rank,
+                               struct err *e);
 /* Calls fn for each row of `key`, also for those that ended. The callback must not
  * call state. */
 typedef void state_queue_holder_fn(void *arg, const char *target, enum queue_end how);

@@ -16,6 +16,7 @@ struct gaps {
     struct slice names; /* of the snapshot's packs, sorted */
     uint8_t *numbers;   /* a bit per pack: needed, and not named there */
     uint32_t count, left;
+    bool all_came; /* no segment waits for the target */
     struct buf *keys;
 };
 
@@ -31,8 +32,28 @@ has_bit(const uint8_t *bits, uint32_t i)
     return bits[i / 8] >> i % 8 & 1;
 }
 
-/* Marks what is needed and not named by the target's index. A pack of this host whose
- * segment is in the queue before the snapshot is on its way. */
+/* Has the segment of a pack of this host, which was queued before the snapshot,
+ * arrived? 1; 0 the pack has no such segment; -1. */
+static int
+has_come(struct gaps *g, const uint8_t name[32], struct err *e)
+{
+    struct repo *r = g->repo;
+    const struct target *t = fleet_target(r->fleet, g->target);
+    int rc = state_pending_is_published(r->state, slice_of(name, 32), e);
+
+    if (rc == 1 && !g->all_came) {
+        int lacks = state_queue_lacks(r->state, t->name, RANK_INDEX, e);
+        if (lacks == 1)
+            err_set(e, ERR_UNAVAIL, 0,
+                    "index segments of the snapshot still wait for it");
+        if (lacks != 0)
+            return -1;
+        g->all_came = true;
+    }
+    return rc;
+}
+
+/* Marks what is needed and not named by the target's index. */
 static int
 find(struct gaps *g, struct err *e)
 {
@@ -49,7 +70,7 @@ find(struct gaps *g, struct err *e)
         if (rc == 1 && !bsearch(name, g->names.ptr, g->names.len / 32, 32, by_name))
             rc = 0;
         if (rc == 1) {
-            rc = state_pending_is_published(r->state, slice_of(name, 32), e);
+            rc = has_come(g, name, e);
             rc = rc < 0 ? -1 : !rc;
         }
         if (rc < 0)

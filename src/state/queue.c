@@ -107,6 +107,20 @@ state_queue_last(struct state *s, int64_t *id, struct err *e)
 }
 
 int
+state_queue_lacks(struct state *s, const char *target, enum queue_rank rank,
+                  struct err *e)
+{
+    pthread_mutex_lock(&s->lock);
+    sqlite3_stmt *q = sql_query(
+        &s->main, "SELECT 1 FROM queue WHERE target=? AND rank=? AND ended<>? LIMIT 1",
+        "tii", e, target, (int64_t)rank, (int64_t)QUEUE_DELIVERED);
+    int rc = q ? sql_step(&s->main, q, e) : -1;
+    sql_end(q);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+int
 state_queue_sum(struct state *s, const char *target, uint64_t *rows, uint64_t *bytes,
                 struct err *e)
 {
