@@ -14,7 +14,7 @@
 
 #include <sys/types.h>
 
-#define CHAIN_OPEN_MAX 64
+#define CHAIN_OPEN_MAX 32   /* a source may walk twice at once */
 #define CHAIN_PART_MAX 4096 /* bytes of one name with its NUL */
 
 struct frame {

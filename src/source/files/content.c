@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define READAHEAD_FROM (1 << 20) /* bytes; smaller files are not worth the call */
@@ -47,6 +48,7 @@ content_begin(struct files *f, struct entry *en, struct err *e)
     if (fd < 0)
         return meta_lost(f, errno);
     *c = (struct content){ .fd = fd };
+    ahead_read(f->ahead);
     if (fstat(fd, &c->begin) < 0 || !S_ISREG(c->begin.st_mode)) {
         content_drop(f);
         return meta_lost(f, ENOENT); /* the file is gone, something else is there */
@@ -89,12 +91,33 @@ find_data(struct content *c, uint64_t *hole)
     }
 }
 
+/* pread(). The first one of a file finds out whether it waits for the disk. */
+static ssize_t
+read_here(struct files *f, uint8_t *out, size_t len)
+{
+    struct content *c = &f->content;
+    struct iovec to = { out, len };
+    ssize_t n;
+
+    if (!c->asked) {
+        c->asked = true;
+        n = preadv2(c->fd, &to, 1, (off_t)c->pos, RWF_NOWAIT);
+        if (n > 0)
+            return n;
+        if (n < 0 && errno == EAGAIN)
+            ahead_wait(f->ahead, f->item.path);
+    }
+    do
+        n = pread(c->fd, out, len, (off_t)c->pos);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
 int
 content_read(struct files *f, uint8_t *out, size_t len, size_t *got, uint64_t *hole,
              struct err *e)
 {
     struct content *c = &f->content;
-    ssize_t n;
 
     if (c->ended)
         return 0;
@@ -104,9 +127,7 @@ content_read(struct files *f, uint8_t *out, size_t len, size_t *got, uint64_t *h
         return 0;
     if (len > c->data_end - c->pos)
         len = (size_t)(c->data_end - c->pos);
-    do
-        n = pread(c->fd, out, len, (off_t)c->pos);
-    while (n < 0 && errno == EINTR);
+    ssize_t n = read_here(f, out, len);
     if (n < 0)
         return err_set(e, ERR_SOURCE, errno, "reading /%s: %s",
                        text_of_name(f->item.path), strerror(errno));

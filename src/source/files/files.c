@@ -28,6 +28,7 @@ files_next(struct source *s, struct entry *out, struct err *e)
     int rc = walk_next(f->walk, &f->item, e);
     if (rc <= 0)
         return rc;
+    ahead_pass(f->ahead, f->item.path, S_ISREG(f->item.st.st_mode));
     *out = (struct entry){ .path = f->item.path,
                            .flags = f->item.above ? ENTRY_ABOVE : 0 };
     meta_fill(out, &f->item.st);
@@ -66,6 +67,7 @@ files_close(struct source *s)
     struct files *f = files_of(s);
 
     content_drop(f);
+    ahead_free(f->ahead);
     walk_free(f->walk);
     exclude_free(f->rules);
     roots_release(&f->roots);
@@ -121,6 +123,7 @@ files_open(const struct conf_source *c, const struct source_options *o,
     f->roots = roots;
     f->rules = exclude_new(c->files.exclude);
     f->walk = walk_new(&f->base, o, &f->roots, f->rules, c->files.one_file_system);
+    f->ahead = ahead_new(c, o, &f->roots);
     f->content.fd = -1;
     meta_init(f);
     *out = &f->base;

@@ -1,6 +1,7 @@
 /*
  * files: the state of a `files` source. walk.c finds the entries, meta.c
- * describes them, content.c reads them; files.c is the driver's table.
+ * describes them, content.c reads them, ahead.c makes the disk ready for that;
+ * files.c is the driver's table.
  */
 #ifndef SOURCE_FILES_FILES_H
 #define SOURCE_FILES_FILES_H
@@ -8,6 +9,7 @@
 #include "../driver.h"
 #include "../owner.h"
 #include "../xattr.h"
+#include "ahead.h"
 #include "walk.h"
 
 /* The file that is being read. */
@@ -16,6 +18,7 @@ struct content {
     struct stat begin;
     uint64_t pos;
     uint64_t data_end; /* up to here there is no hole; UINT64_MAX: ask no more */
+    bool asked;        /* whether the beginning was in the page cache */
     bool ended;
 };
 
@@ -25,6 +28,7 @@ struct files {
     struct exclude *rules;
     struct walk *walk;
     struct walk_item item;
+    struct ahead *ahead;
     struct content content;
 
     bool described; /* the current entry was; its slices lie in these: */

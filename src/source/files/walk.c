@@ -18,6 +18,7 @@ struct walk {
     struct names_pool pool;
     struct chain chain;
     struct buf path;
+    struct buf from; /* empty, or what comes before it is left out */
     char *listing;
 
     /* What walk_next() gave last, when it is a folder to be entered. */
@@ -38,6 +39,7 @@ walk_new(struct source *s, const struct source_options *o, const struct roots *r
     w->rules = rules;
     w->one_file_system = one_file_system;
     w->path = BUF(ENTRY_PATH_MAX + 2 * CHAIN_PART_MAX);
+    w->from = BUF(ENTRY_PATH_MAX);
     w->listing = mem_alloc(LISTING_BUFFER);
     names_pool_init(&w->pool, o->tmp_dir, o->names_max);
     return w;
@@ -51,6 +53,7 @@ walk_free(struct walk *w)
     chain_release(&w->chain, &w->pool);
     mem_free(w->listing);
     buf_release(&w->path);
+    buf_release(&w->from);
     names_pool_release(&w->pool);
     mem_free(w);
 }
@@ -250,11 +253,27 @@ kept_type(struct walk *w, mode_t mode)
     return false;
 }
 
+/* Whether the current path and all below it come before where the walk begins. */
+static bool
+skipped(const struct walk *w)
+{
+    struct slice path = buf_slice(&w->path), from = buf_slice(&w->from);
+
+    return from.len > 0 && entry_order(path, from) < 0 && !entry_below(from, path);
+}
+
+void
+walk_skip_to(struct walk *w, struct slice path)
+{
+    buf_clear(&w->from);
+    buf_put_slice(&w->from, path);
+}
+
 /* Looks at one name of the current folder; false when it is left out. */
 static bool
 look(struct walk *w, const struct frame *f, const char *name, struct walk_item *item)
 {
-    if (!set_path(w, f, name))
+    if (!set_path(w, f, name) || skipped(w))
         return false;
     struct range r = roots_below(w->roots, f->roots, buf_slice(&w->path));
     w->is_root = r.from < r.to && strlen(w->roots->paths[r.from]) == w->path.len;

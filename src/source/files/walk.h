@@ -34,6 +34,8 @@ struct walk *walk_new(struct source *s, const struct source_options *o,
                       const struct roots *roots, struct exclude *rules,
                       bool one_file_system);
 MUST_USE int walk_next(struct walk *w, struct walk_item *item, struct err *e);
+/* Leaves out what is still to come and lies before `path`. */
+void walk_skip_to(struct walk *w, struct slice path);
 void walk_free(struct walk *w);
 
 #endif

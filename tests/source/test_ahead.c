@@ -1,0 +1,283 @@
+#include "tree.h"
+
+#include <dirent.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#define FILES 1000
+#define READ 40 /* files, after which the second walk has long begun */
+
+static const char *
+name_of(unsigned i)
+{
+    static char name[32];
+
+    snprintf(name, sizeof name, "%02u/%02u-file", i / 20, i % 20);
+    return name;
+}
+
+static bool
+is_cached(const struct tree *t, unsigned i)
+{
+    unsigned char there = 0;
+    int fd = open(tree_path(t, name_of(i)), O_RDONLY | O_NOATIME | O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    void *page = mmap(NULL, 1, PROT_READ, MAP_SHARED, fd, 0);
+    assert_true(page != MAP_FAILED);
+    assert_int_equal(mincore(page, 1, &there), 0);
+    munmap(page, 1);
+    close(fd);
+    return there & 1;
+}
+
+/* Waits until it is: the second walk takes its time. */
+static bool
+gets_cached(const struct tree *t, unsigned i)
+{
+    for (unsigned tries = 0; tries < 1000 && !is_cached(t, i); tries++)
+        nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+    return is_cached(t, i);
+}
+
+/* Throws the files out of the page cache. They have never been read, as their times
+ * of access say. */
+static void
+make_cold(const struct tree *t)
+{
+    const struct timespec times[2] = { { .tv_sec = 1000 }, { .tv_nsec = UTIME_OMIT } };
+    int dir = open(t->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    assert_int_equal(syncfs(dir), 0);
+    close(dir);
+    for (unsigned i = 0; i < FILES; i++) {
+        int fd = open(tree_path(t, name_of(i)), O_RDONLY | O_CLOEXEC);
+        assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+        assert_int_equal(futimens(fd, times), 0);
+        close(fd);
+    }
+}
+
+/* A tree with nothing of it in the page cache; false where it cannot leave it. */
+static bool
+cold_tree(struct tree *t)
+{
+    for (unsigned i = 0; i < FILES; i++)
+        tree_write(t, name_of(i), name_of(i));
+    assert_int_equal(mkfifo(tree_path(t, "02/00-fifo"), 0600), 0);
+    assert_int_equal(mkfifo(tree_path(t, "03/fifo"), 0600), 0);
+    assert_int_equal(symlink("/dev/zero", tree_path(t, "03/link")), 0);
+    make_cold(t);
+    tree_open_all(t);
+    return !is_cached(t, READ) && !is_cached(t, FILES - 1);
+}
+
+/* Makes a tree that is cold; where that cannot be, the test ends here. */
+#define COLD_TREE(name)                   \
+    TREE(name);                           \
+    if (!cold_tree(&(name))) {            \
+        print_message("no cold files\n"); \
+        return;                           \
+    }
+
+/* Reads the next `count` files, or what is left, each with what was written there. */
+static unsigned
+read_files(struct tree *t, unsigned count)
+{
+    AUTOBUF struct buf got = BUF(100);
+    struct entry en;
+    uint64_t holes;
+    bool changed;
+    unsigned n = 0;
+
+    while (n < count && source_next(t->source, &en, &t->e) == 1) {
+        if (en.type != ENTRY_FILE)
+            continue;
+        AUTOFREE char *path = mem_printf("/%.*s", (int)en.path.len,
+                                         (const char *)en.path.ptr);
+        tree_read(t, &en, &got, &holes, &changed);
+        assert_string_equal(buf_cstr(&got), path + strlen(t->dir) + 1);
+        assert_false(changed);
+        n++;
+    }
+    return n;
+}
+
+static unsigned
+count_in(const char *dir)
+{
+    DIR *d = opendir(dir);
+    unsigned n = 0;
+
+    assert_non_null(d);
+    while (readdir(d))
+        n++;
+    closedir(d);
+    return n;
+}
+
+/* Waits for threads that were joined to leave the list as well. */
+static unsigned
+threads_at_last(unsigned expected)
+{
+    for (unsigned i = 0; i < 1000 && count_in("/proc/self/task") != expected; i++)
+        nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+    return count_in("/proc/self/task");
+}
+
+static void
+files_are_in_the_page_cache_before_they_are_read(void **state)
+{
+    (void)state;
+    COLD_TREE(t);
+    assert_int_equal(read_files(&t, READ), READ);
+    for (unsigned i = READ; i < READ + 100; i++)
+        assert_true(gets_cached(&t, i));
+    assert_false(is_cached(&t, FILES - 1)); /* not all that will be read */
+}
+
+static void
+what_is_read_is_the_same(void **state)
+{
+    (void)state;
+    COLD_TREE(t);
+    assert_int_equal(read_files(&t, FILES + 1), FILES);
+    for (unsigned i = 0; i < COUNT_OF(t.issues); i++)
+        assert_int_equal(t.issues[i], 0);
+}
+
+/* The second walk meets what is gone as well, and must not tell it again. */
+static void
+files_that_vanish_are_told_once(void **state)
+{
+    (void)state;
+    COLD_TREE(t);
+    assert_int_equal(read_files(&t, READ + 1), READ + 1); /* in the folder of 20 */
+    for (unsigned i = READ + 5; i < READ + 15; i++)
+        assert_int_equal(unlink(tree_path(&t, name_of(i))), 0);
+    assert_int_equal(rename(tree_path(&t, "05"), tree_path(&t, "moved")), 0);
+    assert_int_equal(read_files(&t, FILES), FILES - READ - 1 - 10 - 20);
+    assert_int_equal(t.issues[SOURCE_VANISHED], 10 + 1);
+    assert_int_equal(t.issues[SOURCE_UNREADABLE], 0);
+}
+
+static void
+times_of_access_stay(void **state)
+{
+    (void)state;
+    COLD_TREE(t);
+    struct stat st;
+    assert_int_equal(read_files(&t, READ), READ);
+    assert_true(gets_cached(&t, READ + 50));
+    assert_int_equal(stat(tree_path(&t, name_of(READ + 50)), &st), 0);
+    assert_int_equal(st.st_atim.tv_sec, 1000);
+}
+
+static void
+nobody_reads_ahead_of_a_walk_that_reads_nothing(void **state)
+{
+    (void)state;
+    COLD_TREE(t);
+    unsigned threads = count_in("/proc/self/task");
+    struct entry en;
+    while (source_next(t.source, &en, &t.e) == 1)
+        assert_int_equal(count_in("/proc/self/task"), threads);
+    for (unsigned i = 0; i < FILES; i++)
+        assert_false(is_cached(&t, i));
+}
+
+static void
+reading_ahead_rests_when_no_more_is_read(void **state)
+{
+    (void)state;
+    COLD_TREE(t);
+    struct entry en;
+    assert_int_equal(read_files(&t, READ), READ);
+    assert_true(gets_cached(&t, READ + 50));
+    while (source_next(t.source, &en, &t.e) == 1)
+        ;
+    source_close(TAKE(t.source));
+    assert_false(is_cached(&t, FILES - 1));
+}
+
+/* What was passed meanwhile is not asked for any more. */
+static void
+reading_ahead_begins_anew_where_the_walk_is(void **state)
+{
+    (void)state;
+    COLD_TREE(t);
+    struct entry en;
+    assert_int_equal(read_files(&t, READ), READ);
+    tree_find(&t, name_of(700), &en);
+    assert_int_equal(read_files(&t, READ), READ);
+    assert_true(gets_cached(&t, 700 + READ + 50));
+    assert_false(is_cached(&t, 650));
+}
+
+static void
+nobody_reads_ahead_of_a_walk_through_the_page_cache(void **state)
+{
+    (void)state;
+    COLD_TREE(t);
+    unsigned threads = count_in("/proc/self/task");
+    assert_int_equal(read_files(&t, FILES), FILES);
+    tree_open_all(&t);
+    assert_int_equal(threads_at_last(threads), threads);
+    assert_int_equal(read_files(&t, FILES), FILES);
+    assert_int_equal(count_in("/proc/self/task"), threads);
+}
+
+static void
+closing_in_the_midst_leaves_no_thread_and_no_descriptor(void **state)
+{
+    (void)state;
+    COLD_TREE(t);
+    unsigned threads = count_in("/proc/self/task"), files = count_in("/proc/self/fd");
+    assert_int_equal(read_files(&t, READ), READ);
+    assert_int_equal(count_in("/proc/self/task"), threads + 1);
+    source_close(TAKE(t.source));
+    assert_int_equal(threads_at_last(threads), threads);
+    assert_int_equal(count_in("/proc/self/fd"), files);
+}
+
+/* A person who may not read a folder, and owns none of the files: without the right
+ * to leave the times of access alone, nothing is read ahead. */
+static void
+without_rights_nothing_is_touched(void **state)
+{
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    COLD_TREE(t);
+    struct stat st;
+    assert_int_equal(chmod(tree_path(&t, "01"), 0), 0);
+    assert_int_equal(seteuid(65534), 0);
+    tree_open_all(&t);
+    unsigned read = read_files(&t, READ);
+    assert_int_equal(seteuid(0), 0);
+    assert_int_equal(chmod(tree_path(&t, "01"), 0755), 0);
+    assert_int_equal(read, READ);
+    assert_int_equal(t.issues[SOURCE_UNREADABLE], 1);
+    nanosleep(&(struct timespec){ .tv_nsec = 100000000 }, NULL);
+    assert_int_equal(stat(tree_path(&t, name_of(READ + 60)), &st), 0);
+    assert_int_equal(st.st_atim.tv_sec, 1000);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(files_are_in_the_page_cache_before_they_are_read),
+        cmocka_unit_test(what_is_read_is_the_same),
+        cmocka_unit_test(files_that_vanish_are_told_once),
+        cmocka_unit_test(times_of_access_stay),
+        cmocka_unit_test(nobody_reads_ahead_of_a_walk_that_reads_nothing),
+        cmocka_unit_test(reading_ahead_rests_when_no_more_is_read),
+        cmocka_unit_test(reading_ahead_begins_anew_where_the_walk_is),
+        cmocka_unit_test(nobody_reads_ahead_of_a_walk_through_the_page_cache),
+        cmocka_unit_test(closing_in_the_midst_leaves_no_thread_and_no_descriptor),
+        cmocka_unit_test(without_rights_nothing_is_touched),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
