@@ -61,7 +61,17 @@ $(TEST_BIN): $(B)/tests/%: $(B)/tests/%.o $(B)/libsupport.a $(B)/libdrtool.a
 	$(Q)$(CC) $(ALL_CFLAGS) $(LINK) $(LDFLAGS) -o $@ $< $(B)/libsupport.a \
 	    $(B)/libdrtool.a $(LIBS) -lcmocka
 
--include $(OBJ:.o=.d) $(SUPPORT_OBJ:.o=.d) $(TESTS:%.c=$(B)/%.d)
+# The simulation turns the program's threads, clock and chance to its own.
+SIM_OBJ := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard tests/sim/*.c)))
+SIM_WRAP := $(patsubst %,-Wl$(comma)--wrap=%,fstat64 stat64 fstatat64 $(addprefix pthread_,create \
+            join mutex_lock mutex_unlock cond_wait cond_timedwait cond_signal cond_broadcast \
+            rwlock_rdlock rwlock_wrlock rwlock_unlock))
+
+$(B)/tests/sim/sim: $(SIM_OBJ) $(B)/libsupport.a $(B)/libdrtool.a
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(ALL_CFLAGS) $(LINK) $(SIM_WRAP) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
+
+-include $(SIM_OBJ:.o=.d) $(OBJ:.o=.d) $(SUPPORT_OBJ:.o=.d) $(TESTS:%.c=$(B)/%.d)
 
 headers: $(HEADERS:%=$(B)/%.ok) ## each header compiles alone
 
@@ -81,7 +91,14 @@ test: ## install what is missing, then everything with real servers; what CI run
 	@tests/install-deps.sh build test
 	@MAKE="$(MAKE)" WERROR="$(WERROR)" tests/run-all
 
-long: $(B)/drtool ## the full counts of kills, damages and moments
+sim: $(B)/tests/sim/sim ## simulate a fleet: SEED=1 RUNS=500, and VERBOSE=1 tells each step
+	@$< $(or $(SEED),1) $(or $(RUNS),500) $(or $(JOBS),$(shell nproc)) $(VERBOSE)
+
+plants: ## faults planted into copies of the sources, which the simulation must find
+	@tests/sim/plants
+
+long: $(B)/drtool plants ## the full counts of kills, damages, moments and simulated runs
+	@$(MAKE) --no-print-directory sim RUNS=10000
 	@DRTOOL=$(abspath $(B)/drtool) DRTOOL_LONG=1 tests/e2e/run
 
 bench: ## install the peers, then drtool against them on the same files

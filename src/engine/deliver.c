@@ -136,15 +136,10 @@ copy_missing(struct delivery *d, struct target *t, struct slice names, struct er
     return result;
 }
 
-/* Gets to a target what its index has to name. 0, -1. */
+/* Queues for a target the index segments that it lacks. */
 static int
-complete_index(struct delivery *d, struct target *t, size_t index, struct slice packs,
-               struct err *e)
+copy_segments(struct delivery *d, struct target *t, struct slice keys, struct err *e)
 {
-    AUTOBUF struct buf keys = BUF(PACKS_MAX);
-
-    if (repo_index_gaps(d->repo, index, packs, &keys, e) < 0)
-        return err_in(e, "target %s", t->name);
     for (size_t at = 0; at < keys.len;) {
         const char *key = (const char *)keys.ptr + at;
         struct object_info info = { 0 };
@@ -156,7 +151,28 @@ complete_index(struct delivery *d, struct target *t, size_t index, struct slice 
         if (fleet_copy(repo_fleet(d->repo), key, RANK_INDEX, info.size, sha, t, e) < 0)
             return -1;
     }
-    return keys.len > 0 ? wait_for_lane(d, t, e) : 0;
+    return 0;
+}
+
+/* Gets to a target what its index has to name. What the lane could not get from
+ * anybody it has left out. */
+static int
+complete_index(struct delivery *d, struct target *t, size_t index, struct slice packs,
+               struct err *e)
+{
+    AUTOBUF struct buf keys = BUF(PACKS_MAX), left = BUF(PACKS_MAX);
+
+    if (repo_index_gaps(d->repo, index, packs, &keys, e) < 0)
+        return err_in(e, "target %s", t->name);
+    if (keys.len == 0)
+        return 0;
+    if (copy_segments(d, t, buf_slice(&keys), e) < 0 || wait_for_lane(d, t, e) < 0)
+        return -1;
+    if (repo_index_gaps(d->repo, index, packs, &left, e) < 0)
+        return err_in(e, "target %s", t->name);
+    return left.len == 0 ? 0
+                         : err_set(e, ERR_UNAVAIL, 0, "target %s lacks %s", t->name,
+                                   (const char *)left.ptr);
 }
 
 /* Splits what is missing: what the target's prune records name must be stored
