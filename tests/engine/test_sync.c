@@ -46,16 +46,9 @@ sync_once(struct lab *l, struct sync_result *res)
 static void
 refill(struct lab *l, size_t i, struct sync_result *res)
 {
-    AUTOFREE char *name = mem_printf("t%zu", i);
-    AUTOFREE char *dir = folder_path(&l->site.folder, name);
-
-    assert_ok(fs_remove_tree(dir, &l->e), &l->e);
-    assert_ok(fs_mkdirs(dir, 0755, &l->e), &l->e);
-    site_open(&l->site);
-    struct repo *r = l->site.repo;
-    assert_ok(repo_target_add(r, fleet_target(repo_fleet(r), i), &l->e), &l->e);
-    assert_ok(repo_load_index(r, &l->e), &l->e);
-    assert_ok(repo_start(r, &l->e), &l->e);
+    lab_new_disk(l, i);
+    assert_ok(repo_load_index(l->site.repo, &l->e), &l->e);
+    assert_ok(repo_start(l->site.repo, &l->e), &l->e);
     sync_open(l, res);
     site_close(&l->site);
 }
