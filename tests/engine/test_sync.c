@@ -741,6 +741,58 @@ a_target_that_returns_in_mid_run_gets_the_records(void **state)
     site_close(&l.site);
 }
 
+/* Longer than a header may be: nothing of it is read. */
+static void
+spoil_header(struct lab *l, size_t i)
+{
+    static const uint8_t noise[5000];
+    AUTOFREE char *name = mem_printf("t%zu/drt.repo", i);
+
+    folder_write(&l->site.folder, name, slice_of(noise, sizeof noise));
+}
+
+static void
+a_header_that_is_too_long_is_damaged_like_any_other(void **state)
+{
+    struct verify_result seen;
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    spoil_header(&l, 1);
+    lab_look(&l, 0, &seen);
+    assert_int_equal(seen.unasked, 0);
+    assert_int_equal(seen.unhealed, 1);
+    back_up_well(&l);
+    verify_well(&l, 2);
+}
+
+/* Its header went bad while it was away: who waits for it is told so. */
+static void
+a_target_that_returns_damaged_keeps_nobody_waiting(void **state)
+{
+    struct sync_result res;
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    change_source(&l, 1);
+    l.plans[2] = (struct fault_plan){ .mode = FAULT_REFUSE, .at = 1, .count = UINT_MAX };
+    assert_ok(back_up(&l, 2), &l.e);
+    l.plans[2] = (struct fault_plan){ .mode = FAULT_REFUSE, .at = 1, .count = 1 };
+    lab_open(&l);
+    spoil_header(&l, 2);
+    for (int i = 0; i < 500 && storage_fault_calls(l.faults[2]) < 2; i++)
+        clock_sleep_ms(10);
+    sync_open(&l, &res);
+    site_close(&l.site);
+    assert_false(res.targets[2].committed);
+    assert_int_equal(res.targets[2].why.kind, ERR_CORRUPT);
+    no_faults(&l);
+    sync_well(&l);
+    verify_well(&l, 2);
+}
+
 /* A restore met a damaged and a missing pack on one target and went on to the next:
  * the sync after it puts them right, and looks at nothing else. */
 static void
@@ -775,6 +827,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_target_that_returns_in_mid_run_gets_the_records),
+        cmocka_unit_test(a_header_that_is_too_long_is_damaged_like_any_other),
+        cmocka_unit_test(a_target_that_returns_damaged_keeps_nobody_waiting),
         cmocka_unit_test(what_a_read_found_bad_is_mended_by_sync),
         cmocka_unit_test(listings_of_any_length_are_merged),
         cmocka_unit_test(a_listing_that_fails_on_a_later_page_is_an_error),
