@@ -378,14 +378,14 @@ mend(struct syncing *s, struct err *e)
 }
 
 /* A target that is told as level must have nothing that waits for it: what no other
- * gives now is skipped by its lane. */
+ * gives now is skipped by its lane. It is also why a snapshot is not there yet. */
 static int
 judge(struct syncing *s, struct err *e)
 {
     for (size_t i = 0; i < s->result->target_count; i++) {
         struct target_result *res = &s->result->targets[i];
         uint64_t rows = 0, bytes = 0;
-        if (!res->committed)
+        if (!res->committed && res->why.kind != ERR_NOT_FOUND)
             continue;
         if (state_queue_sum(repo_state(s->repo), res->name, &rows, &bytes, e) < 0)
             return -1;
@@ -393,7 +393,9 @@ judge(struct syncing *s, struct err *e)
             err_set(&s->failed[i], ERR_UNAVAIL, 0,
                     "%llu objects wait for it that no target gives now",
                     (unsigned long long)rows);
-        res->committed = s->failed[i].kind == ERR_NONE;
+        if (s->failed[i].kind == ERR_NONE)
+            continue;
+        res->committed = false;
         res->why = s->failed[i];
     }
     return 0;
