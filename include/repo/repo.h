@@ -99,6 +99,13 @@ MUST_USE int repo_records(struct repo *r, repo_record_fn *fn, void *arg, struct 
 typedef int repo_slot_fn(void *arg, const char *key, const struct slot_info *info,
                          struct err *e);
 MUST_USE int repo_slots(struct repo *r, repo_slot_fn *fn, void *arg, struct err *e);
+/* What is a target's copy of a slot worth? Slots carry no hash: a copy is right when
+ * this host has opened it, or else when most targets have the same. What should be
+ * there is appended to `good`; with nothing appended it cannot be told, and *why says
+ * the reason. One of slot_copy; -1 when the target does not answer. */
+enum slot_copy { SLOT_RIGHT, SLOT_WRONG, SLOT_MISSING };
+MUST_USE int repo_slot_judge(struct repo *r, const struct target *t, const char *key,
+                             struct buf *good, struct err *why, struct err *e);
 MUST_USE int repo_slot_add(struct repo *r, enum role role, enum slot_kind kind,
                            struct slice secret, char key[22], struct err *e);
 /* The same with a new key file, which stays only if its slot is on all targets.

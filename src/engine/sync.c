@@ -123,19 +123,33 @@ mirror(struct pair *p, const char *prefix, enum queue_rank rank, struct err *e)
     return mirror_each(p->from->store, p->to->store, prefix, queue_object, p, e);
 }
 
-/* Key slots carry no hash in their names: they are copied as they are. */
+/* The target is not level, whatever its lane says. */
+static void
+fail(struct syncing *s, size_t target, const struct err *why)
+{
+    log_warn("%s", err_text(why));
+    s->failed[target] = *why;
+}
+
+/* Key slots carry no hash: a copy that is rotten must not get to others. */
 static int
 copy_slot(void *arg, const char *key, uint64_t size, bool there, struct err *e)
 {
     struct pair *p = arg;
-    AUTOBUF struct buf object = BUF(SLOT_MAX);
-    struct range range = { .key = key };
+    AUTOBUF struct buf good = BUF(SLOT_MAX);
+    struct err why = { 0 };
 
     if (there || size > SLOT_MAX || p->s->options->dry_run)
         return 0;
-    if (storage_get(p->from->store, &range, &object, e) < 0)
-        return -1;
-    struct body body = body_of(buf_slice(&object));
+    int verdict = repo_slot_judge(p->s->repo, p->to, key, &good, &why, e);
+    if (verdict < 0 || verdict == SLOT_RIGHT)
+        return verdict < 0 ? -1 : 0;
+    if (good.len == 0) {
+        (void)err_in(&why, "copying %s to %s", key, p->to->name);
+        fail(p->s, p->b, &why);
+        return 0;
+    }
+    struct body body = body_of(buf_slice(&good));
     return storage_put(p->to->store, key, &body, 0, e);
 }
 
@@ -253,14 +267,6 @@ static bool
 ends_all(const struct err *e)
 {
     return e->kind == ERR_CANCELLED || e->kind == ERR_IO || e->kind == ERR_FULL;
-}
-
-/* The target is not level, whatever its lane says. */
-static void
-fail(struct syncing *s, size_t target, const struct err *why)
-{
-    log_warn("%s", err_text(why));
-    s->failed[target] = *why;
 }
 
 /* One that cannot be read does not keep the others from being copied. */
