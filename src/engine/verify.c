@@ -129,6 +129,7 @@ verify_bad(struct verify *v, const char *key, uint64_t size, bool missing,
                  v->target->name, key, missing ? "missing" : "damaged", why);
     } else {
         v->result->unhealed++;
+        v->told->bad_packs += strncmp(key, "pack/", 5) == 0;
         if (v->options->heal)
             log_warn("target %s: %s cannot be healed: %s", v->target->name, key,
                      err_text(&e));
