@@ -408,6 +408,60 @@ heal_removes_a_damaged_done_and_sync_puts_it_again(void **state)
     verify_well(&l, 1);
 }
 
+/* A read that fails does not say that there is no slot, and the first copy at hand is
+ * not the right one. */
+static void
+a_rotten_key_slot_does_not_spread(void **state)
+{
+    struct verify_options o = { .level = 2, .heal = true, .threads = 1 };
+    struct verify_result res;
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    AUTOFREE char *slots = folder_path(&l.site.folder, "t1/keys");
+    each_file(slots, garble, 0);
+    l.plans[0] = (struct fault_plan){ .mode = FAULT_REFUSE,
+                                      .calls = FAULT_ON_GET,
+                                      .prefix = "keys/",
+                                      .at = 1,
+                                      .count = UINT_MAX };
+    lab_open(&l);
+    assert_ok(engine_verify(l.site.repo, &o, &res, &l.e), &l.e);
+    site_close(&l.site);
+    assert_int_equal(res.unasked, 1);
+    assert_true(res.unhealed > 0); /* one copy of the others', and t0 may have another */
+    no_faults(&l);
+    heal(&l, 0);
+    lab_look(&l, 2, &res);
+    assert_int_equal(res.unhealed, 0);
+}
+
+/* Its own index does not name the pack, which sync would take for good. */
+static void
+a_rotten_pack_that_no_index_names_is_healed(void **state)
+{
+    struct verify_options o = { .level = 3, .heal = true, .threads = 1 };
+    AUTOBUF struct buf names = BUF(1 << 16);
+    struct verify_result res;
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    packs_of(&l, 1, true, &names);
+    char key[PACK_KEY_LEN + 1];
+    pack_key(key, names.ptr);
+    AUTOFREE char *path = mem_printf("%s/t1/%s", l.site.folder.path, key);
+    garble(path, 0);
+    remove_objects(&l, 1, "index");
+    lab_open(&l);
+    assert_ok(engine_heal(l.site.repo, &o, NULL, &res, &l.e), &l.e);
+    site_close(&l.site);
+    assert_int_equal(res.unhealed, 0);
+    assert_int_equal(res.targets[1].healed, 1);
+    verify_well(&l, 1);
+}
+
 /* Packs that are lost everywhere. */
 
 static void
@@ -840,6 +894,8 @@ main(void)
         cmocka_unit_test(a_snapshot_too_old_to_be_completed_is_left_alone),
         cmocka_unit_test(heal_removes_no_done_that_cannot_be_put_again),
         cmocka_unit_test(heal_removes_a_damaged_done_and_sync_puts_it_again),
+        cmocka_unit_test(a_rotten_key_slot_does_not_spread),
+        cmocka_unit_test(a_rotten_pack_that_no_index_names_is_healed),
         cmocka_unit_test(data_lost_everywhere_is_stored_anew),
         cmocka_unit_test(metadata_lost_everywhere_is_stored_anew),
         cmocka_unit_test(what_only_an_absent_target_may_have_is_stored_anew),
