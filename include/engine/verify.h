@@ -24,6 +24,7 @@ struct verify_target {
     bool asked;
     uint64_t packs, bytes_read, attested, chunks, snapshots, objects;
     uint64_t missing, damaged, healed; /* objects */
+    uint64_t bad_packs;                /* of them, packs that are not healed */
 };
 
 struct verify_damage {
@@ -62,5 +63,13 @@ struct verify_result {
 
 MUST_USE int engine_verify(struct repo *r, const struct verify_options *o,
                            struct verify_result *result, struct err *e);
+
+/* Verifies with `heal`, brings by sync what is missing as a whole, and looks once more:
+ * damaged files, unhealed and unasked are what is left then. Before that look `anew`
+ * (may be NULL) is called with o->arg, for whom damage was told until then. The lanes
+ * were started. */
+MUST_USE int engine_heal(struct repo *r, const struct verify_options *o,
+                         void (*anew)(void *arg), struct verify_result *result,
+                         struct err *e);
 
 #endif

@@ -99,6 +99,13 @@ MUST_USE int repo_records(struct repo *r, repo_record_fn *fn, void *arg, struct 
 typedef int repo_slot_fn(void *arg, const char *key, const struct slot_info *info,
                          struct err *e);
 MUST_USE int repo_slots(struct repo *r, repo_slot_fn *fn, void *arg, struct err *e);
+/* What is a target's copy of a slot worth? Slots carry no hash: a copy is right when
+ * this host has opened it, or else when most targets have the same. What should be
+ * there is appended to `good`; with nothing appended it cannot be told, and *why says
+ * the reason. One of slot_copy; -1 when the target does not answer. */
+enum slot_copy { SLOT_RIGHT, SLOT_WRONG, SLOT_MISSING };
+MUST_USE int repo_slot_judge(struct repo *r, const struct target *t, const char *key,
+                             struct buf *good, struct err *why, struct err *e);
 MUST_USE int repo_slot_add(struct repo *r, enum role role, enum slot_kind kind,
                            struct slice secret, char key[22], struct err *e);
 /* The same with a new key file, which stays only if its slot is on all targets.
@@ -173,15 +180,23 @@ struct snapshot_row {
     char key[CHAIN_KEY_LEN + 1];
     struct chain_name name;
     uint32_t snap, done, gone; /* bit i: target i has it */
+    uint32_t doubted;          /* bit i: target i has a done/ that nobody believes */
     bool checked;              /* its host has signed it under this name */
     bool loaded;
     struct snapshot info; /* when loaded */
+};
+/* One that a target holds complete, as its host has signed, and that none gives. */
+struct snapshot_unread {
+    struct chain_name name;
+    struct err why;
 };
 struct snapshot_list {
     struct snapshot_row *rows; /* oldest first by start, then host and seq */
     size_t count, cap;
     struct snapshot_row *lost; /* complete once, and no target has the object */
     size_t lost_count, lost_cap;
+    struct snapshot_unread *unread; /* those that are lost, too */
+    size_t unread_count, unread_cap;
     uint32_t asked; /* targets that answered */
 };
 void snapshot_list_release(struct snapshot_list *l);
@@ -193,7 +208,9 @@ MUST_USE int repo_snapshots(struct repo *r, struct snapshot_list *out, struct er
 bool repo_rollback_seen(const struct repo *r);
 /* Is it committed on at least one target? */
 bool snapshot_committed(const struct snapshot_row *row);
-/* Finds [HOST:]SOURCE[@WHEN], SOURCE@latest or an id prefix. */
+/* Finds [HOST:]SOURCE[@WHEN], SOURCE@latest or an id prefix. The latest is not told
+ * from what can be read alone: when the same host has made a later one which is complete
+ * and cannot be read, it is an error of that kind, and an older one has to be named. */
 MUST_USE int repo_find_snapshot(const struct snapshot_list *l, const char *text,
                                 struct snapshot_row **out, struct err *e);
 

@@ -4,7 +4,6 @@
 #include "cli/open.h"
 #include "cli/output.h"
 #include "cli/progress.h"
-#include "engine/sync.h"
 #include "engine/verify.h"
 
 #include <stdio.h>
@@ -100,31 +99,14 @@ tell(struct app *app, const struct verify_result *res)
         table_print(t, stdout);
 }
 
-/* What is missing as a whole comes by sync; what is left then is told. */
-static int
-heal_the_rest(struct repo *r, const struct verify_options *o, struct verify_result *res,
-              struct told *told, struct err *e)
+/* What was told so far has been healed, or is told again. */
+static void
+tell_anew(void *arg)
 {
-    struct verify_options again = *o;
-    struct sync_options so = { .to = o->target };
-    struct sync_result synced;
-    struct verify_result left;
+    struct told *t = arg;
 
-    if (engine_sync(r, &so, &synced, e) < 0 || repo_load_index(r, e) < 0)
-        return -1;
-    json_array_clear(told->damage);
-    told->count = 0;
-    again.heal = false;
-    again.level = o->level > 2 ? 2 : o->level; /* what was bad has just been read */
-    if (engine_verify(r, &again, &left, e) < 0)
-        return -1;
-    res->unhealed = left.unhealed;
-    res->damaged_files = left.damaged_files;
-    res->unasked = left.unasked;
-    for (size_t i = 0; i < res->target_count; i++)
-        res->targets[i].healed = res->targets[i].missing + res->targets[i].damaged
-                               - left.targets[i].missing - left.targets[i].damaged;
-    return 0;
+    json_array_clear(t->damage);
+    t->count = 0;
 }
 
 static enum status
@@ -151,9 +133,8 @@ run(struct app *app, struct err *e)
                                  .tick = on_tick,
                                  .arg = &told };
     progress_begin(app, "verifying", NULL);
-    int rc = engine_verify(r, &vo, &res, e);
-    if (rc == 0 && o->heal)
-        rc = heal_the_rest(r, &vo, &res, &told, e);
+    int rc = o->heal ? engine_heal(r, &vo, tell_anew, &res, e)
+                     : engine_verify(r, &vo, &res, e);
     progress_end();
     if (rc < 0)
         return app_fail(e);

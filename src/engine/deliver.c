@@ -280,6 +280,8 @@ commit_row(struct delivery *d, struct target *t, size_t index, const char *key,
         return -1;
     }
     log_warn("%s", err_text(&one));
+    if (w->why.kind == ERR_NONE) /* it is not level, whatever becomes of the others */
+        w->why = one;
     /* What is lost comes back in a later snapshot, if at all. */
     return o == LOST ? state_commit_done(repo_state(d->repo), key, t->name, e) : 0;
 }

@@ -123,19 +123,33 @@ mirror(struct pair *p, const char *prefix, enum queue_rank rank, struct err *e)
     return mirror_each(p->from->store, p->to->store, prefix, queue_object, p, e);
 }
 
-/* Key slots carry no hash in their names: they are copied as they are. */
+/* The target is not level, whatever its lane says. */
+static void
+fail(struct syncing *s, size_t target, const struct err *why)
+{
+    log_warn("%s", err_text(why));
+    s->failed[target] = *why;
+}
+
+/* Key slots carry no hash: a copy that is rotten must not get to others. */
 static int
 copy_slot(void *arg, const char *key, uint64_t size, bool there, struct err *e)
 {
     struct pair *p = arg;
-    AUTOBUF struct buf object = BUF(SLOT_MAX);
-    struct range range = { .key = key };
+    AUTOBUF struct buf good = BUF(SLOT_MAX);
+    struct err why = { 0 };
 
     if (there || size > SLOT_MAX || p->s->options->dry_run)
         return 0;
-    if (storage_get(p->from->store, &range, &object, e) < 0)
-        return -1;
-    struct body body = body_of(buf_slice(&object));
+    int verdict = repo_slot_judge(p->s->repo, p->to, key, &good, &why, e);
+    if (verdict < 0 || verdict == SLOT_RIGHT)
+        return verdict < 0 ? -1 : 0;
+    if (good.len == 0) {
+        (void)err_in(&why, "copying %s to %s", key, p->to->name);
+        fail(p->s, p->b, &why);
+        return 0;
+    }
+    struct body body = body_of(buf_slice(&good));
     return storage_put(p->to->store, key, &body, 0, e);
 }
 
@@ -253,14 +267,6 @@ static bool
 ends_all(const struct err *e)
 {
     return e->kind == ERR_CANCELLED || e->kind == ERR_IO || e->kind == ERR_FULL;
-}
-
-/* The target is not level, whatever its lane says. */
-static void
-fail(struct syncing *s, size_t target, const struct err *why)
-{
-    log_warn("%s", err_text(why));
-    s->failed[target] = *why;
 }
 
 /* One that cannot be read does not keep the others from being copied. */
@@ -393,14 +399,14 @@ mend(struct syncing *s, struct err *e)
 }
 
 /* A target that is told as level must have nothing that waits for it: what no other
- * gives now is skipped by its lane. */
+ * gives now is skipped by its lane. It is also why a snapshot is not there yet. */
 static int
 judge(struct syncing *s, struct err *e)
 {
     for (size_t i = 0; i < s->result->target_count; i++) {
         struct target_result *res = &s->result->targets[i];
         uint64_t rows = 0, bytes = 0;
-        if (!res->committed)
+        if (!res->committed && res->why.kind != ERR_NOT_FOUND)
             continue;
         if (state_queue_sum(repo_state(s->repo), res->name, &rows, &bytes, e) < 0)
             return -1;
@@ -408,7 +414,9 @@ judge(struct syncing *s, struct err *e)
             err_set(&s->failed[i], ERR_UNAVAIL, 0,
                     "%llu objects wait for it that no target gives now",
                     (unsigned long long)rows);
-        res->committed = s->failed[i].kind == ERR_NONE;
+        if (s->failed[i].kind == ERR_NONE)
+            continue;
+        res->committed = false;
         res->why = s->failed[i];
     }
     return 0;

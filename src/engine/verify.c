@@ -158,6 +158,7 @@ verify_bad(struct verify *v, const char *key, uint64_t size, bool missing,
                  why);
     } else {
         v->result->unhealed++;
+        v->told->bad_packs += strncmp(key, "pack/", 5) == 0;
         if (v->options->heal)
             log_warn("target %s: %s cannot be healed: %s", v->target->name, key,
                      err_text(&e));
@@ -241,6 +242,23 @@ check_pack(struct verify *v, const struct folder *f, uint32_t n, const char *key
     return cancel_check(e);
 }
 
+/* The target's own index does not name the pack. What lies there all the same is read,
+ * since sync brings a lost index back and takes the pack as it is. */
+static void
+check_unnamed(struct verify *v, const struct folder *f, uint32_t n, const char *key,
+              uint64_t size)
+{
+    const struct listed_pack *info = in_folder(f, key);
+
+    if (v->options->level < 3 || !info || repo_refused(v->repo, v->target, key))
+        return;
+    v->told->packs++;
+    if (info->size == size)
+        verify_set(v->unnamed, n);
+    else if (!verify_bad(v, key, size, false, "its size is wrong"))
+        verify_set(v->bad, n);
+}
+
 static int
 check_presence(struct verify *v, struct err *e)
 {
@@ -251,12 +269,15 @@ check_presence(struct verify *v, struct err *e)
         char key[PACK_KEY_LEN + 1];
         uint8_t name[32];
         uint64_t size;
-        if (!repo_listed(v->repo, v->index, n))
-            continue;
         rc = index_pack(repo_index(v->repo), n, name, &size, e);
         if (rc <= 0)
             continue;
         pack_key(key, name);
+        rc = 0;
+        if (!repo_listed(v->repo, v->index, n)) {
+            check_unnamed(v, &f, n, key, size);
+            continue;
+        }
         rc = check_pack(v, &f, n, key, size, e);
         if (v->options->level < 3) /* else it counts when it is read */
             atomic_fetch_add(&v->progress.packs, 1);
@@ -296,6 +317,7 @@ verify_target(struct verify *v, struct err *e)
     int64_t begun_s = clock_now().s;
 
     v->present = mem_zalloc(v->pack_count / 8 + 1);
+    v->unnamed = mem_zalloc(v->pack_count / 8 + 1);
     v->bad = mem_zalloc(v->pack_count / 8 + 1);
     v->next_pack = 0;
     int rc = check_presence(v, e);
@@ -310,6 +332,7 @@ verify_target(struct verify *v, struct err *e)
     if (rc == 0)
         note_verified(v, unhealed, begun_s);
     mem_free(v->present);
+    mem_free(v->unnamed);
     mem_free(v->bad);
     return rc;
 }

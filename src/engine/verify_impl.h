@@ -17,6 +17,7 @@ struct verify {
     size_t index;
     struct verify_target *told;
     uint8_t *present; /* a bit per pack: listed in its size */
+    uint8_t *unnamed; /* a bit per pack: lies there, and the target's index lacks it */
     uint8_t *bad;     /* a bit per pack: missing or damaged, and not healed */
     uint32_t pack_count;
     uint32_t next_pack; /* for the reading threads */

@@ -132,7 +132,7 @@ next_pack(struct verify *v, uint32_t *n)
     bool found = false;
     while (!found && v->error.kind == ERR_NONE && v->next_pack < v->pack_count) {
         *n = v->next_pack++;
-        found = verify_bit(v->present, *n);
+        found = verify_bit(v->present, *n) || verify_bit(v->unnamed, *n);
     }
     pthread_mutex_unlock(&v->lock);
     return found;

@@ -115,54 +115,30 @@ check_records(struct verify *v, struct err *e)
     return rc;
 }
 
-/* Key slots carry no hash: a copy is bad when more of the other targets differ
- * from it than agree. Their bytes are compared; what is the majority's heals. */
-
-static bool
-get_slot(struct target *t, const char *key, struct buf *out)
-{
-    struct range range = { .key = key };
-    struct err none = { 0 };
-
-    return storage_get(t->store, &range, out, &none) == 0;
-}
-
+/* Key slots carry no hash: their copies are compared. */
 static int
 check_slot(struct verify *v, const char *key, struct err *e)
 {
-    struct fleet *f = repo_fleet(v->repo);
-    AUTOBUF struct buf mine = BUF(SLOT_MAX), good = BUF(SLOT_MAX);
-    bool here = get_slot(v->target, key, &mine);
-    unsigned same = 0, other = 0;
+    AUTOBUF struct buf good = BUF(SLOT_MAX);
+    struct err why = { 0 };
+    int verdict = repo_slot_judge(v->repo, v->target, key, &good, &why, e);
 
     v->told->objects++;
-    for (size_t i = 0; i < fleet_count(f); i++) {
-        AUTOBUF struct buf theirs = BUF(SLOT_MAX);
-        struct target *t = fleet_target(f, i);
-        if (t == v->target || !target_is_up(f, t) || !get_slot(t, key, &theirs))
-            continue;
-        if (here && slice_equal(buf_slice(&mine), buf_slice(&theirs))) {
-            same++;
-            continue;
-        }
-        if (other++ == 0)
-            buf_put_slice(&good, buf_slice(&theirs));
-        else if (!slice_equal(buf_slice(&good), buf_slice(&theirs)))
-            other--; /* the others do not agree either */
-    }
-    if (other <= same)
+    if (verdict < 0)
+        return -1;
+    if (verdict == SLOT_RIGHT)
         return cancel_check(e);
-    bool sure = !here || other > 1;
-    if (v->options->heal && sure) {
+    bool missing = verdict == SLOT_MISSING;
+    if (v->options->heal && good.len > 0) {
         struct body body = body_of(buf_slice(&good));
         if (storage_put(v->target->store, key, &body, 0, e) < 0)
             return -1;
-        *(here ? &v->told->damaged : &v->told->missing) += 1;
+        *(missing ? &v->told->missing : &v->told->damaged) += 1;
         v->told->healed++;
         return 0;
     }
-    verify_bad(v, key, 0, !here,
-               here ? "it differs from the other targets' copy" : "it is not there");
+    verify_bad(v, key, 0, missing,
+               missing ? "it is not there" : "it differs from the other targets' copy");
     return cancel_check(e);
 }
 

@@ -231,6 +231,16 @@ send_item(struct lane *l, struct item *it)
     pthread_cond_broadcast(&f->changed);
 }
 
+/* The probe failed. Damage that it met says nothing of the connection, but who cannot
+ * tell what the target holds has to leave it alone just so. */
+static void
+probe_failed(struct fleet *f, struct target *t, const struct err *why)
+{
+    fleet_fail(f, t, why);
+    if (target_state(f, t) == TARGET_PROBING)
+        fleet_event(f, t, HEALTH_AWAY, why);
+}
+
 /* Asks a target that was away whether it is back, and ours, with the lock released. */
 static void
 probe_target(struct lane *l)
@@ -244,7 +254,7 @@ probe_target(struct lane *l)
     if (rc == 0)
         fleet_event(f, l->target, HEALTH_OURS, NULL);
     else
-        fleet_fail(f, l->target, &e);
+        probe_failed(f, l->target, &e);
     pthread_mutex_lock(&f->lock);
     l->probing = false;
     pthread_cond_broadcast(&f->changed);

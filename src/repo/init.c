@@ -199,25 +199,27 @@ repo_init(const struct repo_options *o, const struct buf *passphrase,
     return rc;
 }
 
-/* Copies small objects that need no more than to be there. */
+/* The key slots that one target lists, for a new one. */
 struct copying {
+    struct repo *repo;
     struct target *from, *to;
 };
 
+/* Which copy is right sync or verify may find out later. */
 static int
-copy_listed(void *arg, const struct object_info *o, struct err *e)
+copy_slot(void *arg, const struct object_info *o, struct err *e)
 {
     struct copying *c = arg;
-    AUTOBUF struct buf object = BUF(CONF_OBJECT_MAX);
-    struct range range = { .key = o->key };
+    AUTOBUF struct buf good = BUF(SLOT_MAX);
+    struct err why = { 0 };
 
-    if (o->size > CONF_OBJECT_MAX)
-        return 0;
-    if (storage_get(c->from->store, &range, &object, e) < 0)
+    if (repo_slot_judge(c->repo, c->to, o->key, &good, &why, e) < 0)
         return -1;
-    if (!format_hash_fits(o->key, buf_slice(&object)))
-        return err_set(e, ERR_CORRUPT, 0, "%s: the bytes do not fit the name", o->key);
-    struct body body = body_of(buf_slice(&object));
+    if (good.len == 0) {
+        log_warn("%s is not copied to %s: %s", o->key, c->to->name, err_text(&why));
+        return 0;
+    }
+    struct body body = body_of(buf_slice(&good));
     return storage_put(c->to->store, o->key, &body, 0, e);
 }
 
@@ -225,7 +227,7 @@ int
 repo_target_add(struct repo *r, struct target *t, struct err *e)
 {
     struct plan nothing = { .conf = { .key = "" } };
-    struct copying c = { NULL, t };
+    struct copying c = { r, NULL, t };
 
     if (target_is_up(r->fleet, t))
         return err_set(e, ERR_EXISTS, 0, "%s is a target of this repository already",
@@ -238,7 +240,7 @@ repo_target_add(struct repo *r, struct target *t, struct err *e)
     if (!c.from)
         return fleet_nobody(r->fleet, e);
     if (check_empty(t, e) < 0
-        || storage_list(c.from->store, "keys/", copy_listed, &c, e) < 0
+        || storage_list(c.from->store, "keys/", copy_slot, &c, e) < 0
         || conf_bring_up(r, t, e) < 0 || fill_target(r, t, &nothing, e) < 0)
         return err_in(e, "adding target %s", t->name);
     fleet_found(r->fleet, t, TARGET_UP, NULL);

@@ -47,6 +47,9 @@ probe(void *arg, struct target *t, size_t index)
                     "disk or a new bucket? `drtool target add %s` makes it a target",
                     t->name);
             fleet_found(r->fleet, t, TARGET_EMPTY, &e);
+        } else if (e.kind == ERR_CORRUPT) { /* longer than a header may be, or cut */
+            doubt(r, index, false, &e);
+            fleet_found(r->fleet, t, TARGET_FOREIGN, &e);
         } else {
             fleet_fail(r->fleet, t, &e);
         }
@@ -78,8 +81,9 @@ probe_again(void *arg, struct target *t, size_t index, struct err *e)
     struct range range = { .key = "drt.repo" };
 
     if (storage_get(t->store, &range, &object, e) < 0) {
-        if (e->kind == ERR_NOT_FOUND)
-            fleet_found(r->fleet, t, TARGET_EMPTY, e);
+        if (e->kind == ERR_NOT_FOUND || e->kind == ERR_CORRUPT)
+            fleet_found(r->fleet, t,
+                        e->kind == ERR_CORRUPT ? TARGET_FOREIGN : TARGET_EMPTY, e);
         return -1;
     }
     if (repo_check_header(r, t, buf_slice(&object), e) < 0) {

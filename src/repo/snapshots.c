@@ -15,6 +15,7 @@ snapshot_list_release(struct snapshot_list *l)
         snapshot_release(&l->rows[i].info);
     mem_free(l->rows);
     mem_free(l->lost);
+    mem_free(l->unread);
     *l = (struct snapshot_list){ 0 };
 }
 
@@ -124,6 +125,19 @@ repo_open_record(struct repo *r, struct target *t, const char *key, enum object_
     return 0;
 }
 
+/* Something lies there that should say of this snapshot that it is complete. */
+static void
+doubt(struct listing *l, const char *done)
+{
+    struct chain_name about;
+
+    for (size_t i = 0; chain_name(&about, done) && i < l->out->count; i++) {
+        struct snapshot_row *row = &l->out->rows[i];
+        if (row->name.seq == about.seq && strcmp(row->name.host, about.host) == 0)
+            row->doubted |= 1u << l->index;
+    }
+}
+
 static int
 record_listed(struct listing *l, const struct object_info *o, enum object_type type,
               struct err *e)
@@ -140,6 +154,8 @@ record_listed(struct listing *l, const struct object_info *o, enum object_type t
         }
         log_warn("target %s: %s is not believed: %s", l->target->name, o->key,
                  err_text(&bad));
+        if (type == OBJECT_DONE)
+            doubt(l, o->key);
         return 0;
     }
     struct snapshot_row *row = row_of(l->out, snapshot);
@@ -281,11 +297,23 @@ list_target(struct repo *r, struct target *t, size_t index, struct snapshot_list
         out->asked |= 1u << index;
 }
 
+static void
+take_unread(struct snapshot_list *out, const struct snapshot_row *row,
+            const struct err *why)
+{
+    if ((row->done & ~row->gone) == 0) /* a name that nobody has signed */
+        return;
+    out->unread = mem_grow(out->unread, &out->unread_cap, out->unread_count + 1,
+                           sizeof *out->unread);
+    out->unread[out->unread_count++] = (struct snapshot_unread){ row->name, *why };
+}
+
 /* Keeps a row whose object is nowhere, although a target has promised it. */
 static void
 take_lost(struct repo *r, struct snapshot_list *out, const struct snapshot_row *row)
 {
     const char *host = repo_host_tagged(r, row->name.host);
+    struct err why = { 0 };
     char hex[65];
 
     if (row->snap != 0 || (row->done & ~row->gone) == 0)
@@ -296,11 +324,13 @@ take_lost(struct repo *r, struct snapshot_list *out, const struct snapshot_row *
     out->lost = mem_grow(out->lost, &out->lost_cap, out->lost_count + 1,
                          sizeof *out->lost);
     out->lost[out->lost_count++] = *row;
+    err_set(&why, ERR_CORRUPT, 0, "its object is on no target");
+    take_unread(out, row, &why);
 }
 
 /* Is the row one to tell of? */
 static bool
-keep_row(struct repo *r, struct snapshot_row *row)
+keep_row(struct repo *r, struct snapshot_list *out, struct snapshot_row *row)
 {
     struct err bad = { 0 };
 
@@ -309,6 +339,7 @@ keep_row(struct repo *r, struct snapshot_row *row)
     if (load_row(r, row, &bad) == 0)
         return true;
     log_warn("%s is left out: %s", row->key, err_text(&bad));
+    take_unread(out, row, &bad);
     return false;
 }
 
@@ -327,7 +358,7 @@ repo_snapshots(struct repo *r, struct snapshot_list *out, struct err *e)
     }
     AUTOFREE bool *keep = mem_zalloc(out->count + 1);
     for (size_t i = 0; i < out->count; i++) {
-        keep[i] = keep_row(r, &out->rows[i]);
+        keep[i] = keep_row(r, out, &out->rows[i]);
         take_lost(r, out, &out->rows[i]);
     }
     for (size_t i = 0; i < fleet_count(r->fleet); i++)
@@ -400,6 +431,75 @@ warn_of_newer(const struct snapshot_list *l, const struct snapshot_row *chosen,
     }
 }
 
+/* What somebody asks for by SOURCE and HOST (NULL: any), not later than `until`. */
+struct wish {
+    const char *text, *source, *host;
+    int64_t until;
+    bool known; /* there is one, though perhaps not complete, or later */
+};
+
+static bool
+fits(const struct wish *w, const struct snapshot_row *row)
+{
+    return row->loaded && strcmp(row->info.source, w->source) == 0
+        && (!w->host || strcmp(row->info.host, w->host) == 0);
+}
+
+/* Takes the newest one that is complete; the list is in order of age. */
+static struct snapshot_row *
+find_newest(const struct snapshot_list *l, struct wish *w)
+{
+    struct snapshot_row *found = NULL;
+
+    for (size_t i = 0; i < l->count; i++) {
+        struct snapshot_row *row = &l->rows[i];
+        if (!fits(w, row))
+            continue;
+        w->known = true;
+        if (snapshot_committed(row) && row->info.started.s <= w->until)
+            found = row;
+    }
+    return found;
+}
+
+static int
+cannot_be_read(const struct wish *w, const struct chain_name *name,
+               const struct snapshot_row *found, struct err *e)
+{
+    char hex[65];
+
+    text_hex(hex, name->sha256, 32);
+    return err_in(e,
+                  "%s: snapshot %.12s%s cannot be read; another can be named by its "
+                  "id or by a time",
+                  w->text, hex, found ? ", which is newer and may be meant," : "");
+}
+
+/* With a time somebody knows that he asks for an old one. */
+static int
+check_newest(const struct snapshot_list *l, const struct wish *w,
+             const struct snapshot_row *found, struct err *e)
+{
+    for (size_t i = 0; i < l->unread_count && w->until == INT64_MAX; i++) {
+        const struct snapshot_unread *u = &l->unread[i];
+        if (found
+            && (strcmp(u->name.host, found->name.host) != 0
+                || u->name.seq < found->name.seq))
+            continue;
+        *e = u->why;
+        return cannot_be_read(w, &u->name, found, e);
+    }
+    for (size_t i = 0; i < l->count && w->until == INT64_MAX; i++) {
+        const struct snapshot_row *row = &l->rows[i];
+        if ((found && row <= found) || !fits(w, row) || snapshot_committed(row)
+            || (row->snap & row->doubted & ~row->gone) == 0)
+            continue;
+        err_set(e, ERR_CORRUPT, 0, "the record that it is complete is damaged");
+        return cannot_be_read(w, &row->name, found, e);
+    }
+    return 0;
+}
+
 int
 repo_find_snapshot(const struct snapshot_list *l, const char *text,
                    struct snapshot_row **out, struct err *e)
@@ -408,33 +508,23 @@ repo_find_snapshot(const struct snapshot_list *l, const char *text,
     AUTOFREE char *name = at ? mem_printf("%.*s", (int)(at - text), text)
                              : mem_strdup(text);
     char *colon = strchr(name, ':');
-    const char *source = colon ? colon + 1 : name;
-    int64_t until = INT64_MAX;
-    bool known = false;
+    struct wish wish = { text, colon ? colon + 1 : name, colon ? name : NULL, INT64_MAX,
+                         false };
+    struct err none = { 0 };
 
-    if (at && strcmp(at + 1, "latest") != 0 && !text_time(at + 1, &until))
+    if (at && strcmp(at + 1, "latest") != 0 && !text_time(at + 1, &wish.until))
         return err_set(e, ERR_USAGE, 0,
                        "%s: \"%s\" is neither `latest` nor a time such "
                        "as 2026-11-22T03:00",
                        text, at + 1);
     if (colon)
         *colon = 0;
-    *out = NULL;
-    for (size_t i = 0; i < l->count; i++) {
-        struct snapshot_row *row = &l->rows[i];
-        if (!row->loaded || strcmp(row->info.source, source) != 0
-            || (colon && strcmp(row->info.host, name) != 0))
-            continue;
-        known = true;
-        if (snapshot_committed(row) && row->info.started.s <= until)
-            *out = row;
-    }
+    *out = find_newest(l, &wish);
     if (*out) {
-        warn_of_newer(l, *out, colon ? name : NULL, until);
-        return 0;
+        warn_of_newer(l, *out, wish.host, wish.until);
+        return check_newest(l, &wish, *out, e);
     }
     if (!at && !colon && is_hex(text)) {
-        struct err none = { 0 };
         if (find_by_id(l, text, out, &none) == 0)
             return 0;
         if (none.kind != ERR_NONE) {
@@ -442,8 +532,10 @@ repo_find_snapshot(const struct snapshot_list *l, const char *text,
             return -1;
         }
     }
+    if (check_newest(l, &wish, NULL, e) < 0)
+        return -1;
     return err_set(e, ERR_NOT_FOUND, 0,
-                   known
+                   wish.known
                        ? "%s: no complete snapshot at or before that time"
                        : "%s: there is no snapshot of that name; see `drtool snapshots`",
                    text);

@@ -106,7 +106,8 @@ struct search {
     struct repo *repo;
     const struct secret *secret;
     struct target *target;
-    unsigned seen;
+    unsigned seen;     /* slots of this target */
+    struct err unread; /* why one of them could not be tried */
     bool opened;
 };
 
@@ -123,11 +124,14 @@ try_listed(void *arg, const struct object_info *o, struct err *e)
     s->seen++;
     if (storage_get(s->target->store, &range, &object, &one) < 0) {
         log_info("target %s: %s: %s", s->target->name, o->key, err_text(&one));
+        s->unread = one;
         return 0;
     }
     int rc = try_slot(s->repo, buf_slice(&object), s->secret, &one);
-    if (rc < 0)
+    if (rc < 0) {
         log_warn("target %s: %s: %s", s->target->name, o->key, err_text(&one));
+        s->unread = one;
+    }
     if (rc == 1) {
         s->opened = true;
         return state_put(s->repo->state, "slot", buf_slice(&object), e);
@@ -135,32 +139,43 @@ try_listed(void *arg, const struct object_info *o, struct err *e)
     return 0;
 }
 
+/* A secret is only wrong when some target has let it try all slots that it lists. */
 static int
 try_targets(struct repo *r, const struct secret *secret, struct err *e)
 {
-    struct search s = { .repo = r, .secret = secret };
-    struct err last = { 0 };
-    unsigned answered = 0;
+    struct err last = { 0 }, unread = { 0 };
+    unsigned answered = 0, tried = 0;
 
-    for (size_t i = 0; i < fleet_count(r->fleet) && !s.opened; i++) {
-        s.target = fleet_target(r->fleet, i);
-        if (storage_list(s.target->store, "keys/", try_listed, &s, &last) == 0)
-            answered++;
-        else
+    for (size_t i = 0; i < fleet_count(r->fleet); i++) {
+        struct search s = { .repo = r,
+                            .secret = secret,
+                            .target = fleet_target(r->fleet, i) };
+        int rc = storage_list(s.target->store, "keys/", try_listed, &s, &last);
+        if (rc < 0)
             fleet_fail(r->fleet, s.target, &last);
+        if (s.opened)
+            return 0;
+        answered += rc == 0;
+        if (s.unread.kind != ERR_NONE)
+            unread = s.unread;
+        else if (rc == 0 && s.seen > tried)
+            tried = s.seen;
     }
-    if (s.opened)
-        return 0;
-    if (s.seen > 0)
+    if (tried > 0)
         return err_set(e, ERR_DENIED, 0,
                        "%s opens none of the %u key slots of this repository",
                        secret->kind == SLOT_PASSPHRASE ? "the passphrase"
                        : secret->kind == SLOT_CODE     ? "the recovery code"
                                                        : "the key file",
-                       s.seen);
-    if (answered == 0) {
+                       tried);
+    if (unread.kind != ERR_NONE) {
+        *e = unread;
+        return err_in(e, "reading the key slots");
+    }
+    if (last.kind != ERR_NONE) {
         *e = last;
-        return err_in(e, "no target answers");
+        return err_in(e, answered ? "no target that answers holds a repository"
+                                  : "no target answers");
     }
     return err_set(e, ERR_NOT_FOUND, 0,
                    "no target holds a repository; `drtool init` makes one");

@@ -1,4 +1,5 @@
 #include "base/cancel.h"
+#include "base/text.h"
 #include "support/lab.h"
 
 #include <fcntl.h>
@@ -800,6 +801,43 @@ a_pack_condemned_after_done_was_put_makes_a_successor(void **state)
     replaces_the_snapshot("done/", 2);
 }
 
+static void
+rot_everywhere(struct lab *l, const char *key)
+{
+    for (size_t i = 0; i < TARGETS; i++) {
+        AUTOFREE char *name = mem_printf("t%zu/%s", i, key);
+        folder_write(&l->site.folder, name, SLICE("rotten"));
+    }
+}
+
+/* Who asks for the latest gets no older one without having said so. */
+static void
+the_latest_that_cannot_be_read_is_not_passed_over(void **state)
+{
+    struct snapshot_row *row = NULL;
+    struct snapshot_list list = { 0 };
+    char hex[65];
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    change_source(&l, 1);
+    back_up_well(&l);
+    rot_everywhere(&l, l.result.key);
+    struct repo *r = lab_reader(&l, true);
+    assert_ok(repo_snapshots(r, &list, &l.e), &l.e);
+    assert_int_equal(list.count, 1);
+    assert_err(repo_find_snapshot(&list, "web", &row, &l.e), &l.e, ERR_CORRUPT);
+    assert_err(repo_find_snapshot(&list, "web@latest", &row, &l.e), &l.e, ERR_CORRUPT);
+    assert_ok(repo_find_snapshot(&list, "web@2099-01-01", &row, &l.e), &l.e);
+    text_hex(hex, row->info.id, 32);
+    row = NULL;
+    assert_ok(repo_find_snapshot(&list, hex, &row, &l.e), &l.e);
+    assert_ptr_equal(row, &list.rows[0]);
+    snapshot_list_release(&list);
+    repo_close(r);
+}
+
 int
 main(void)
 {
@@ -810,6 +848,7 @@ main(void)
         cmocka_unit_test(a_number_that_nobody_signed_is_not_believed),
         cmocka_unit_test(a_name_that_nobody_signed_is_no_mark),
         cmocka_unit_test(a_damaged_snapshot_is_no_rollback),
+        cmocka_unit_test(the_latest_that_cannot_be_read_is_not_passed_over),
         cmocka_unit_test(the_number_of_threads_changes_no_chunk),
         cmocka_unit_test(a_dry_run_stores_nothing),
         cmocka_unit_test(a_source_that_vanished_is_an_error),

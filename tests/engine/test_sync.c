@@ -46,16 +46,9 @@ sync_once(struct lab *l, struct sync_result *res)
 static void
 refill(struct lab *l, size_t i, struct sync_result *res)
 {
-    AUTOFREE char *name = mem_printf("t%zu", i);
-    AUTOFREE char *dir = folder_path(&l->site.folder, name);
-
-    assert_ok(fs_remove_tree(dir, &l->e), &l->e);
-    assert_ok(fs_mkdirs(dir, 0755, &l->e), &l->e);
-    site_open(&l->site);
-    struct repo *r = l->site.repo;
-    assert_ok(repo_target_add(r, fleet_target(repo_fleet(r), i), &l->e), &l->e);
-    assert_ok(repo_load_index(r, &l->e), &l->e);
-    assert_ok(repo_start(r, &l->e), &l->e);
+    lab_new_disk(l, i);
+    assert_ok(repo_load_index(l->site.repo, &l->e), &l->e);
+    assert_ok(repo_start(l->site.repo, &l->e), &l->e);
     sync_open(l, res);
     site_close(&l->site);
 }
@@ -415,6 +408,60 @@ heal_removes_a_damaged_done_and_sync_puts_it_again(void **state)
     verify_well(&l, 1);
 }
 
+/* A read that fails does not say that there is no slot, and the first copy at hand is
+ * not the right one. */
+static void
+a_rotten_key_slot_does_not_spread(void **state)
+{
+    struct verify_options o = { .level = 2, .heal = true, .threads = 1 };
+    struct verify_result res;
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    AUTOFREE char *slots = folder_path(&l.site.folder, "t1/keys");
+    each_file(slots, garble, 0);
+    l.plans[0] = (struct fault_plan){ .mode = FAULT_REFUSE,
+                                      .calls = FAULT_ON_GET,
+                                      .prefix = "keys/",
+                                      .at = 1,
+                                      .count = UINT_MAX };
+    lab_open(&l);
+    assert_ok(engine_verify(l.site.repo, &o, &res, &l.e), &l.e);
+    site_close(&l.site);
+    assert_int_equal(res.unasked, 1);
+    assert_true(res.unhealed > 0); /* one copy of the others', and t0 may have another */
+    no_faults(&l);
+    heal(&l, 0);
+    lab_look(&l, 2, &res);
+    assert_int_equal(res.unhealed, 0);
+}
+
+/* Its own index does not name the pack, which sync would take for good. */
+static void
+a_rotten_pack_that_no_index_names_is_healed(void **state)
+{
+    struct verify_options o = { .level = 3, .heal = true, .threads = 1 };
+    AUTOBUF struct buf names = BUF(1 << 16);
+    struct verify_result res;
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    packs_of(&l, 1, true, &names);
+    char key[PACK_KEY_LEN + 1];
+    pack_key(key, names.ptr);
+    AUTOFREE char *path = mem_printf("%s/t1/%s", l.site.folder.path, key);
+    garble(path, 0);
+    remove_objects(&l, 1, "index");
+    lab_open(&l);
+    assert_ok(engine_heal(l.site.repo, &o, NULL, &res, &l.e), &l.e);
+    site_close(&l.site);
+    assert_int_equal(res.unhealed, 0);
+    assert_int_equal(res.targets[1].healed, 1);
+    verify_well(&l, 1);
+}
+
 /* Packs that are lost everywhere. */
 
 static void
@@ -748,6 +795,58 @@ a_target_that_returns_in_mid_run_gets_the_records(void **state)
     site_close(&l.site);
 }
 
+/* Longer than a header may be: nothing of it is read. */
+static void
+spoil_header(struct lab *l, size_t i)
+{
+    static const uint8_t noise[5000];
+    AUTOFREE char *name = mem_printf("t%zu/drt.repo", i);
+
+    folder_write(&l->site.folder, name, slice_of(noise, sizeof noise));
+}
+
+static void
+a_header_that_is_too_long_is_damaged_like_any_other(void **state)
+{
+    struct verify_result seen;
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    spoil_header(&l, 1);
+    lab_look(&l, 0, &seen);
+    assert_int_equal(seen.unasked, 0);
+    assert_int_equal(seen.unhealed, 1);
+    back_up_well(&l);
+    verify_well(&l, 2);
+}
+
+/* Its header went bad while it was away: who waits for it is told so. */
+static void
+a_target_that_returns_damaged_keeps_nobody_waiting(void **state)
+{
+    struct sync_result res;
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    change_source(&l, 1);
+    l.plans[2] = (struct fault_plan){ .mode = FAULT_REFUSE, .at = 1, .count = UINT_MAX };
+    assert_ok(back_up(&l, 2), &l.e);
+    l.plans[2] = (struct fault_plan){ .mode = FAULT_REFUSE, .at = 1, .count = 1 };
+    lab_open(&l);
+    spoil_header(&l, 2);
+    for (int i = 0; i < 500 && storage_fault_calls(l.faults[2]) < 2; i++)
+        clock_sleep_ms(10);
+    sync_open(&l, &res);
+    site_close(&l.site);
+    assert_false(res.targets[2].committed);
+    assert_int_equal(res.targets[2].why.kind, ERR_CORRUPT);
+    no_faults(&l);
+    sync_well(&l);
+    verify_well(&l, 2);
+}
+
 /* A restore met a damaged and a missing pack on one target and went on to the next:
  * the sync after it puts them right, and looks at nothing else. */
 static void
@@ -782,6 +881,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_target_that_returns_in_mid_run_gets_the_records),
+        cmocka_unit_test(a_header_that_is_too_long_is_damaged_like_any_other),
+        cmocka_unit_test(a_target_that_returns_damaged_keeps_nobody_waiting),
         cmocka_unit_test(what_a_read_found_bad_is_mended_by_sync),
         cmocka_unit_test(listings_of_any_length_are_merged),
         cmocka_unit_test(a_listing_that_fails_on_a_later_page_is_an_error),
@@ -793,6 +894,8 @@ main(void)
         cmocka_unit_test(a_snapshot_too_old_to_be_completed_is_left_alone),
         cmocka_unit_test(heal_removes_no_done_that_cannot_be_put_again),
         cmocka_unit_test(heal_removes_a_damaged_done_and_sync_puts_it_again),
+        cmocka_unit_test(a_rotten_key_slot_does_not_spread),
+        cmocka_unit_test(a_rotten_pack_that_no_index_names_is_healed),
         cmocka_unit_test(data_lost_everywhere_is_stored_anew),
         cmocka_unit_test(metadata_lost_everywhere_is_stored_anew),
         cmocka_unit_test(what_only_an_absent_target_may_have_is_stored_anew),

@@ -1365,10 +1365,44 @@ a_spool_that_rots_is_not_sent(void **state)
     }
 }
 
+static atomic_uint probes;
+
+static int
+probe_finds_damage(void *arg, struct target *t, size_t index, struct err *e)
+{
+    (void)arg;
+    (void)t;
+    (void)index;
+    atomic_fetch_add(&probes, 1);
+    return err_set(e, ERR_CORRUPT, 0, "a prune record is damaged");
+}
+
+/* Whatever a probe fails of, the target is asked again later, and nobody takes it for
+ * one that is about to be back. */
+static void
+a_probe_that_finds_damage_is_made_again(void **state)
+{
+    struct fleet_rules rules = { .probe = probe_finds_damage };
+    struct err away = { .kind = ERR_UNAVAIL, .text = "unplugged" }, why = { 0 };
+    RIG(r, 2);
+
+    (void)state;
+    rig_open(&r);
+    struct target *t = fleet_target(r.fleet, 1);
+    fleet_fail(r.fleet, t, &away);
+    assert_ok(fleet_start(r.fleet, &rules, &r.e), &r.e);
+    for (int i = 0; i < 500 && atomic_load(&probes) < 2; i++)
+        clock_sleep_ms(10);
+    assert_true(atomic_load(&probes) >= 2);
+    fleet_why(r.fleet, t, &why);
+    assert_string_equal(why.text, "a prune record is damaged");
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_probe_that_finds_damage_is_made_again),
         cmocka_unit_test(the_usual_quorum_is_all_of_two_and_two_of_more),
         cmocka_unit_test(a_quorum_stands_on_two_sites),
         cmocka_unit_test(a_quorum_without_one_follows_the_same_rule),

@@ -87,11 +87,13 @@ struct site {
     /* Given to repo_open(), when set. */
     struct storage *(*wrap)(void *arg, const char *target, struct storage *inner);
     void *wrap_arg;
+    bool as_found;     /* as verify opens it */
     struct repo *repo; /* of site_open() */
 };
 void site_make(struct site *s, size_t targets);
-void site_open(struct site *s);       /* for writing, lanes not started */
-void site_open_again(struct site *s); /* closes first */
+void site_open(struct site *s);              /* for writing, lanes not started */
+int site_try(struct site *s, struct err *e); /* the same, where it may fail */
+void site_open_again(struct site *s);        /* closes first */
 void site_close(struct site *s);
 void site_remove(struct site *s);
 /* A plain storage of target `i`, to look and to meddle; close it. */

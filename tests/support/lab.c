@@ -72,16 +72,50 @@ void
 lab_release(struct lab *l)
 {
     site_remove(&l->site);
+    mem_free(l->bare.state);
     mem_free(l->src);
     mem_free(l->source.name);
+}
+
+int
+lab_try(struct lab *l)
+{
+    l->e = (struct err){ 0 };
+    if (site_try(&l->site, &l->e) < 0)
+        return -1;
+    if (repo_load_index(l->site.repo, &l->e) == 0 && repo_start(l->site.repo, &l->e) == 0)
+        return 0;
+    site_close(&l->site);
+    return -1;
 }
 
 void
 lab_open(struct lab *l)
 {
+    assert_ok(lab_try(l), &l->e);
+}
+
+void
+lab_count(struct lab *l)
+{
+    l->hits = 0;
+    for (size_t i = 0; i < l->site.conf.target_count; i++) {
+        l->calls[i] = storage_fault_calls(l->faults[i]);
+        l->hits += storage_fault_hits(l->faults[i]);
+    }
+}
+
+void
+lab_new_disk(struct lab *l, size_t i)
+{
+    AUTOFREE char *name = mem_printf("t%zu", i);
+    AUTOFREE char *dir = folder_path(&l->site.folder, name);
+
+    assert_ok(fs_remove_tree(dir, &l->e), &l->e);
+    assert_ok(fs_mkdirs(dir, 0755, &l->e), &l->e);
     site_open(&l->site);
-    assert_ok(repo_load_index(l->site.repo, &l->e), &l->e);
-    assert_ok(repo_start(l->site.repo, &l->e), &l->e);
+    struct repo *r = l->site.repo;
+    assert_ok(repo_target_add(r, fleet_target(repo_fleet(r), i), &l->e), &l->e);
 }
 
 static void
@@ -194,17 +228,43 @@ verify_well(struct lab *l, unsigned snapshots)
     assert_int_equal(l->told, 0);
 }
 
+static const struct conf *
+bare_conf(struct lab *l)
+{
+    mem_free(l->bare.state);
+    l->bare = l->site.conf;
+    l->bare.state = folder_path(&l->site.folder, "bare");
+    assert_ok(fs_remove_tree(l->bare.state, &l->e), &l->e);
+    return &l->bare;
+}
+
+int
+lab_try_reader(struct lab *l, bool fresh, struct repo **out)
+{
+    struct repo_options o = { .conf = fresh ? bare_conf(l) : &l->site.conf,
+                              .wrap = wrap,
+                              .wrap_arg = l };
+
+    return repo_open(&o, out, &l->e);
+}
+
 struct repo *
 lab_reader(struct lab *l, bool fresh)
 {
-    struct repo_options o = {
-        .conf = &l->site.conf, .temporary = fresh, .wrap = wrap, .wrap_arg = l
-    };
     struct repo *r = NULL;
 
-    assert_ok(repo_open(&o, &r, &l->e), &l->e);
+    assert_ok(lab_try_reader(l, fresh, &r), &l->e);
     assert_ok(repo_load_index(r, &l->e), &l->e);
     return r;
+}
+
+void
+lab_look(struct lab *l, unsigned level, struct verify_result *res)
+{
+    CLEANUP(repo_close_p) struct repo *r = lab_reader(l, true);
+    struct verify_options o = { .level = level, .threads = 2, .damage = lab_on_damage };
+
+    assert_ok(engine_verify(r, &o, res, &l->e), &l->e);
 }
 
 static void
@@ -219,6 +279,20 @@ static void
 on_restore_tick(void *arg, const struct restore_progress *p)
 {
     ((struct lab *)arg)->told = atomic_load(&p->bytes);
+}
+
+/* The hidden names of what was not finished are left out. */
+void
+restored_well(struct lab *l, bool some)
+{
+    AUTOFREE char *to = folder_path(&l->site.folder, "restored");
+    AUTOFREE char *diff = mem_printf(
+        some ? "test ! -e %1$s%2$s || ! diff -rq --no-dereference -x '.drtool-*' %2$s "
+               "%1$s%2$s | grep -v '^Only in %2$s' >&2"
+             : "diff -r --no-dereference %2$s %1$s%2$s >&2",
+        to, l->src);
+
+    assert_int_equal(system(diff), 0);
 }
 
 /* The newest snapshot, restored, is the source. With `fresh` by a machine
@@ -246,11 +320,8 @@ restore_well(struct lab *l, bool fresh)
     assert_int_equal(res.damaged, 0);
     assert_int_equal(res.blocked, 0);
     assert_int_equal(l->told, res.bytes);
-    if (l->source.kind == SOURCE_COMMAND)
-        return;
-    AUTOFREE char *diff = mem_printf("diff -r --no-dereference %s %s%s >&2", l->src, to,
-                                     l->src);
-    assert_int_equal(system(diff), 0);
+    if (l->source.kind != SOURCE_COMMAND)
+        restored_well(l, false);
 }
 
 void

@@ -14,12 +14,14 @@
 
 struct lab {
     struct site site;
+    struct conf bare; /* of a machine with no state */
     char *src;
     char *paths[2];
     char *argv[4];
     struct conf_source source;
     struct fault_plan plans[TARGETS];
     struct storage *faults[TARGETS]; /* while the repository is open */
+    unsigned calls[TARGETS], hits;   /* as of lab_count() */
     struct hook hook;
     size_t hooked;          /* the target that has it; TARGETS: none */
     unsigned condemnations; /* marks that the hook still puts */
@@ -39,9 +41,17 @@ void lab_release(struct lab *l);
 
 /* Opens the repository for writing and starts the lanes; site_close() ends it. */
 void lab_open(struct lab *l);
+int lab_try(struct lab *l); /* the same, where it may fail: -1 and l->e */
+/* How many calls were made to each target, and how many of all were broken. */
+void lab_count(struct lab *l);
+/* Target `i` becomes a new disk and a target again, which lacks all that sync copies;
+ * leaves the repository open. */
+void lab_new_disk(struct lab *l, size_t i);
 /* Another repository, for reading. With `fresh` as on a machine that has nothing but
- * the key. */
+ * the key; one such at a time. */
 struct repo *lab_reader(struct lab *l, bool fresh);
+/* Only opens it; where it may fail: -1 and l->e. */
+int lab_try_reader(struct lab *l, bool fresh, struct repo **out);
 
 /* Small files for a bundle, a big one, one with a hole, a link, a folder. */
 void fill_source(struct lab *l);
@@ -52,9 +62,14 @@ int back_up(struct lab *l, unsigned threads); /* a whole run, as the command mak
 void back_up_well(struct lab *l);
 void sync_well(struct lab *l);
 void no_faults(struct lab *l);
+/* Looks from another machine at what the targets hold, and changes nothing. */
+void lab_look(struct lab *l, unsigned level, struct verify_result *res);
 /* Every target, read whole, holds every snapshot whole. */
 void verify_well(struct lab *l, unsigned snapshots);
 void lab_on_damage(void *arg, const struct verify_damage *d); /* prints it */
+/* What lies below the folder "restored" is the source; with `some` all of it that has
+ * its final name is, and it may be less. */
+void restored_well(struct lab *l, bool some);
 /* The newest snapshot, restored, is the source. */
 void restore_well(struct lab *l, bool fresh);
 
