@@ -135,7 +135,7 @@ static struct thread *
 choose(void)
 {
     for (;;) {
-        struct thread *ready[THREADS_MAX];
+        static struct thread *ready[THREADS_MAX];
         int64_t first = INT64_MAX;
         size_t n = 0;
         for (size_t i = 0; i < s.count; i++) {
@@ -192,7 +192,7 @@ wait_for(enum wait what, const void *on, int64_t until_ms)
 static void
 wake(enum wait what, const void *on, bool all)
 {
-    struct thread *waiting[THREADS_MAX];
+    static struct thread *waiting[THREADS_MAX];
     size_t n = 0;
 
     for (size_t i = 0; i < s.count; i++) {

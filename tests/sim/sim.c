@@ -20,6 +20,7 @@
 #include "support/fixture.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -647,6 +648,9 @@ main(int argc, char **argv)
     bool verbose = argc > 4;
     char template[64];
 
+    mallopt(M_ARENA_MAX, 1); /* one thread runs at a time */
+    mallopt(M_MMAP_THRESHOLD, 64 << 20);
+    mallopt(M_TRIM_THRESHOLD, 256 << 20);
     crypto_init();
     int turn = take_turn();
     if (turn < 0 || setenv("TMPDIR", "/dev/shm", 1) < 0)

@@ -257,9 +257,9 @@ step_main(struct place *p)
     sched_wait_all();
 }
 
-/* Which snapshots are complete on target `i`, and are they there? */
+/* Which snapshots are complete on target `i`, and are some of them there? */
 static int
-look_at(struct place *p, size_t i, struct err *e)
+look_at(struct place *p, size_t i, bool restores, struct err *e)
 {
     struct world *w = p->world;
     struct setup s;
@@ -290,7 +290,7 @@ look_at(struct place *p, size_t i, struct err *e)
             w->seen_count++;
         }
         seen->on |= 1u << i;
-        if (!w->full_check && k != chosen && k + 1 < l.count)
+        if (!w->full_check && (!restores || (k != chosen && k + 1 < l.count)))
             continue;
         seen->read[i] = true;
         struct err one = { 0 };
@@ -308,11 +308,12 @@ check_main(struct place *p)
 
     w->seen_count = 0;
     w->trouble = (struct err){ 0 };
+    size_t drawn = sched_draw(TARGETS);
     for (size_t i = 0; i < TARGETS; i++) {
         struct err e = { 0 };
         /* one that was lost, or is no more what it was, shows nothing */
-        if (look_at(p, i, &e) < 0 && e.kind != ERR_UNAVAIL && e.kind != ERR_NO_TARGET
-            && e.kind != ERR_NOT_FOUND)
+        if (look_at(p, i, i == drawn, &e) < 0 && e.kind != ERR_UNAVAIL
+            && e.kind != ERR_NO_TARGET && e.kind != ERR_NOT_FOUND)
             w->trouble = e;
     }
 }
