@@ -35,6 +35,7 @@ ALL_TESTS := $(sort $(wildcard tests/*/test_*.c))
 IN_LAYERS := $(foreach f,$(LAYERS),$(filter tests/$(f)/%,$(ALL_TESTS)))
 TESTS := $(IN_LAYERS) $(filter-out $(IN_LAYERS),$(ALL_TESTS))
 TEST_BIN := $(TESTS:%.c=$(B)/%)
+PROXY := $(B)/tests/servers/proxy
 SUPPORT_OBJ := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard tests/support/*.c)))
 HEADERS := $(sort $(wildcard include/*/*.h include/*/*/*.h))
 
@@ -61,7 +62,11 @@ $(TEST_BIN): $(B)/tests/%: $(B)/tests/%.o $(B)/libsupport.a $(B)/libdrtool.a
 	$(Q)$(CC) $(ALL_CFLAGS) $(LINK) $(LDFLAGS) -o $@ $< $(B)/libsupport.a \
 	    $(B)/libdrtool.a $(LIBS) -lcmocka
 
--include $(OBJ:.o=.d) $(SUPPORT_OBJ:.o=.d) $(TESTS:%.c=$(B)/%.d)
+$(PROXY): $(PROXY).o
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(ALL_CFLAGS) $(LINK) $(LDFLAGS) -o $@ $<
+
+-include $(PROXY).d $(OBJ:.o=.d) $(SUPPORT_OBJ:.o=.d) $(TESTS:%.c=$(B)/%.d)
 
 headers: $(HEADERS:%=$(B)/%.ok) ## each header compiles alone
 
@@ -69,19 +74,19 @@ $(B)/%.h.ok: %.h Makefile
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -fsyntax-only -x c $< && touch $@
 
-tests: $(TEST_BIN) ## build the unit tests
+tests: $(TEST_BIN) $(PROXY) ## build the unit tests and what other tests need
 
 unit: $(TEST_BIN) ## run the unit tests alone (with SAN= under a sanitizer)
 	@B=$(B) SAN=$(SAN) tests/run-unit $(TEST_BIN)
 
-check: lint headers $(B)/drtool $(TEST_BIN) ## lint, headers, unit and contract tests; no network, no root
+check: lint headers $(B)/drtool $(TEST_BIN) $(PROXY) ## lint, headers, unit and contract tests; no network, no root
 	@B=$(B) SAN=$(SAN) tests/run-unit $(TEST_BIN)
 
 test: ## install what is missing, then everything with real servers; what CI runs
 	@tests/install-deps.sh build test
 	@MAKE="$(MAKE)" WERROR="$(WERROR)" tests/run-all
 
-long: $(B)/drtool ## the full counts of kills, damages and moments
+long: $(B)/drtool $(PROXY) ## the full counts of kills, damages and moments
 	@DRTOOL=$(abspath $(B)/drtool) DRTOOL_LONG=1 tests/e2e/run
 
 bench: ## install the peers, then drtool against them on the same files
