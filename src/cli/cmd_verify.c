@@ -110,7 +110,7 @@ heal_the_rest(struct repo *r, const struct verify_options *o, struct verify_resu
     struct sync_result synced;
     struct verify_result left;
 
-    if (engine_sync(r, &so, &synced, e) < 0 || repo_load_index(r, e) < 0)
+    if (engine_sync(r, &so, &synced, e) < 0)
         return -1;
     json_array_clear(told->damage);
     told->count = 0;
