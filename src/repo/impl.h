@@ -110,6 +110,9 @@ MUST_USE int repo_probe(struct repo *r, struct err *e);
 /* Is a place with a bad header ours, by what its records say? True when the target
  * is up now. Its configuration records have been followed. */
 bool repo_settle(struct repo *r, struct target *t, size_t index);
+/* A place that is another target of ours than it was, because another host has made
+ * it one after it was lost: takes it as that. 1; 0: it is no such place; -1. */
+MUST_USE int repo_take_replaced(struct repo *r, struct target *t, struct err *e);
 void repo_header_object(const struct keys *k, const uint8_t target_id[ID_LEN],
                         struct buf *out);
 

@@ -25,11 +25,11 @@ repo_header_object(const struct keys *k, const uint8_t target_id[ID_LEN], struct
     signed_end(out, OBJECT_REPO, signer_root, k->root_seed);
 }
 
+/* The target's id becomes what its header says, if that is ours. */
 static int
-check_header(struct repo *r, struct target *t, struct slice object, struct err *e)
+read_header(struct repo *r, struct target *t, struct slice object, struct err *e)
 {
-    uint8_t signer[ID_LEN], known[ID_LEN];
-    AUTOBUF struct buf kept = BUF(64);
+    uint8_t signer[ID_LEN];
     struct header h;
     struct slice body;
 
@@ -45,17 +45,69 @@ check_header(struct repo *r, struct target *t, struct slice object, struct err *
                        "writing to it needs features (bits %08x) that this drtool does "
                        "not know; use a newer drtool",
                        h.must_write);
-    if (state_about_get(r->state, t->name, "id", &kept, e) < 0)
+    return 0;
+}
+
+static int
+check_header(struct repo *r, struct target *t, struct slice object, struct err *e)
+{
+    AUTOBUF struct buf kept = BUF(64);
+    uint8_t known[ID_LEN];
+
+    if (read_header(r, t, object, e) < 0
+        || state_about_get(r->state, t->name, "id", &kept, e) < 0)
         return -1;
     if (kept.len == ID_LEN) {
         memcpy(known, kept.ptr, ID_LEN);
         if (memcmp(known, t->id, ID_LEN) != 0)
             return err_set(e, ERR_FORGED, 0,
                            "the place answers as another target of this repository than "
-                           "it did before; check the URL and the mounts");
+                           "it did before; check the URL and the mounts, or if another "
+                           "host has replaced it run `drtool target add %s`",
+                           t->name);
         return 0;
     }
     return state_about_put(r->state, t->name, "id", slice_of(t->id, ID_LEN), e);
+}
+
+/* Is the place what this host knows as another of its targets? 1, 0, -1. */
+static int
+is_known(struct repo *r, const struct target *t, struct err *e)
+{
+    for (size_t i = 0; i < fleet_count(r->fleet); i++) {
+        const struct target *other = fleet_target(r->fleet, i);
+        AUTOBUF struct buf id = BUF(64);
+        if (other == t)
+            continue;
+        if (state_about_get(r->state, other->name, "id", &id, e) < 0)
+            return -1;
+        if (slice_equal(buf_slice(&id), slice_of(t->id, ID_LEN)))
+            return 1;
+    }
+    return 0;
+}
+
+int
+repo_take_replaced(struct repo *r, struct target *t, struct err *e)
+{
+    AUTOBUF struct buf object = BUF(REPO_OBJECT_MAX);
+    struct range range = { .key = "drt.repo" };
+    struct err not_ours = { 0 };
+
+    if (target_state(r->fleet, t) != TARGET_FOREIGN
+        || storage_get(t->store, &range, &object, &not_ours) < 0
+        || read_header(r, t, buf_slice(&object), &not_ours) < 0)
+        return 0;
+    int known = is_known(r, t, e);
+    if (known != 0)
+        return known < 0 ? -1
+                         : err_set(e, ERR_EXISTS, 0,
+                                   "the place is what is another target of the "
+                                   "configuration; check the URL and the mounts");
+    if (conf_bring_up(r, t, e) < 0 || state_target_new(r->state, t->name, e) < 0
+        || state_about_put(r->state, t->name, "id", slice_of(t->id, ID_LEN), e) < 0)
+        return -1;
+    return 1;
 }
 
 /* Somebody else's header, or a good one of ours that lies at a wrong place, is no

@@ -334,6 +334,62 @@ a_new_disk_gets_everything(void **state)
     restore_well(&l, true);
 }
 
+/* Both hosts have the same targets, and a state each. */
+static void
+change_host(struct lab *l)
+{
+    run_shell(mem_printf("cd %s && mkdir -p other && mv state mine && mv other state && "
+                         "mv mine other",
+                         l->site.folder.path));
+}
+
+/* One host makes a target anew that was lost. The others find another than they knew,
+ * and take it when they are told that it is meant. */
+static void
+a_target_that_another_host_replaced_is_taken(void **state)
+{
+    struct sync_result res;
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    change_host(&l);
+    sync_once(&l, &res);
+    change_host(&l);
+    refill(&l, 1, &res);
+    change_host(&l);
+
+    site_open(&l.site);
+    struct repo *r = l.site.repo;
+    struct target *t = fleet_target(repo_fleet(r), 1);
+    assert_int_equal(target_state(repo_fleet(r), t), TARGET_FOREIGN);
+    assert_ok(repo_target_add(r, t, &l.e), &l.e);
+    assert_ok(repo_load_index(r, &l.e), &l.e);
+    assert_ok(repo_start(r, &l.e), &l.e);
+    sync_open(&l, &res);
+    site_close(&l.site);
+    assert_true(res.targets[1].committed);
+    back_up_well(&l);
+    verify_well(&l, 2);
+}
+
+/* What is at a wrong place is not taken for a replacement. */
+static void
+targets_that_were_exchanged_are_not_taken(void **state)
+{
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    run_shell(mem_printf("cd %s && mv t0 x && mv t1 t0 && mv x t1", l.site.folder.path));
+    site_open(&l.site);
+    struct fleet *f = repo_fleet(l.site.repo);
+    for (size_t i = 0; i < 2; i++)
+        assert_err(repo_target_add(l.site.repo, fleet_target(f, i), &l.e), &l.e,
+                   ERR_EXISTS);
+    site_close(&l.site);
+}
+
 /* Deletes all packs of data, or of metadata, from all targets but the last `left`. */
 static void
 lose_packs(struct lab *l, size_t left, bool data, struct buf *names)
@@ -898,6 +954,8 @@ main(void)
         cmocka_unit_test(a_snapshot_stored_meanwhile_is_no_damage),
         cmocka_unit_test(no_segment_is_copied_without_its_packs),
         cmocka_unit_test(a_new_disk_gets_everything),
+        cmocka_unit_test(a_target_that_another_host_replaced_is_taken),
+        cmocka_unit_test(targets_that_were_exchanged_are_not_taken),
         cmocka_unit_test(a_snapshot_that_lacks_a_pack_is_complete_on_no_new_target),
         cmocka_unit_test(a_key_that_opens_nothing_gives_on_no_hole_either),
         cmocka_unit_test(a_pack_that_the_first_target_lost_comes_from_another),
