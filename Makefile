@@ -89,6 +89,11 @@ test: ## install what is missing, then everything with real servers; what CI run
 long: $(B)/drtool $(PROXY) ## the full counts of kills, damages and moments
 	@DRTOOL=$(abspath $(B)/drtool) DRTOOL_LONG=1 tests/e2e/run
 
+distance: ## backups, a lost target and restores over lines of 20, 80 and 200 ms; 15 min
+	@tests/install-deps.sh build test
+	@$(MAKE) --no-print-directory all $(PROXY)
+	@DRTOOL=$(abspath $(B)/drtool) DRTOOL_LONG=1 tests/e2e/run tests/e2e/12-distance.sh
+
 bench: ## install the peers, then drtool against them on the same files
 	@tests/install-deps.sh build bench
 	@$(MAKE) --no-print-directory all
@@ -134,6 +139,6 @@ clean: ## remove what was built
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: all headers tests unit check test long bench demo lint format generate cover install clean help
+.PHONY: all headers tests unit check test long distance bench demo lint format generate cover install clean help
 .SECONDARY:
 .DELETE_ON_ERROR:

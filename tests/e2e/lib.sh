@@ -322,9 +322,10 @@ s3_port() {
     echo $(($(cat "$W/ceph/port") + at[$1]))
 }
 
-# Starts those that do not run. Without a cache a killed one is back at once.
+# Starts those that do not run. Without a cache a killed one is back at once. STORE is
+# memstore or bluestore, see ceph-rgw.sh.
 gateways_again() {
-    CACHE=0 STORE=memstore timeout 120 "$here/../servers/ceph-rgw.sh" start "$W/ceph" \
+    CACHE=0 STORE=${STORE:-memstore} timeout 120 "$here/../servers/ceph-rgw.sh" start "$W/ceph" \
         "$(s3_port eu)" eu us ap >"$W/ceph.out" 2>&1 \
         || fail "the servers do not start: $(cat "$W/ceph.out")"
 }
