@@ -94,6 +94,12 @@ distance: ## backups, a lost target and restores over lines of 20, 80 and 200 ms
 	@$(MAKE) --no-print-directory all $(PROXY)
 	@DRTOOL=$(abspath $(B)/drtool) DRTOOL_LONG=1 tests/e2e/run tests/e2e/12-distance.sh
 
+MINUTES ?= 10
+chaos: ## two hosts while servers are killed, cut off, rolled back: MINUTES=n, SEED=s repeats
+	@tests/install-deps.sh build test
+	@$(MAKE) --no-print-directory all $(PROXY)
+	@DRTOOL=$(abspath $(B)/drtool) tests/chaos/run --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
 bench: ## install the peers, then drtool against them on the same files
 	@tests/install-deps.sh build bench
 	@$(MAKE) --no-print-directory all
@@ -139,6 +145,6 @@ clean: ## remove what was built
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: all headers tests unit check test long distance bench demo lint format generate cover install clean help
+.PHONY: all headers tests unit check test long distance chaos bench demo lint format generate cover install clean help
 .SECONDARY:
 .DELETE_ON_ERROR:

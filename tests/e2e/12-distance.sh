@@ -85,7 +85,7 @@ carried() {
 
 # Bytes of the objects that all targets of a repository must have alike.
 held() {
-    s3_list "$1" | awk -v of="^$2/(pack|index|snap)/" '$1 ~ of { n += $2 } END { print n + 0 }'
+    s3_list "$1" | awk -v of="^$2/(pack|index|snap)/" '$1 ~ of { n += $2 } END { printf "%.0f\n", n }'
 }
 
 prepare() {
