@@ -35,6 +35,7 @@ ALL_TESTS := $(sort $(wildcard tests/*/test_*.c))
 IN_LAYERS := $(foreach f,$(LAYERS),$(filter tests/$(f)/%,$(ALL_TESTS)))
 TESTS := $(IN_LAYERS) $(filter-out $(IN_LAYERS),$(ALL_TESTS))
 TEST_BIN := $(TESTS:%.c=$(B)/%)
+PROXY := $(B)/tests/servers/proxy
 SUPPORT_OBJ := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard tests/support/*.c)))
 HEADERS := $(sort $(wildcard include/*/*.h include/*/*/*.h))
 
@@ -71,7 +72,11 @@ $(B)/tests/sim/sim: $(SIM_OBJ) $(B)/libsupport.a $(B)/libdrtool.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(ALL_CFLAGS) $(LINK) $(SIM_WRAP) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 
--include $(SIM_OBJ:.o=.d) $(OBJ:.o=.d) $(SUPPORT_OBJ:.o=.d) $(TESTS:%.c=$(B)/%.d)
+$(PROXY): $(PROXY).o
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(ALL_CFLAGS) $(LINK) $(LDFLAGS) -o $@ $<
+
+-include $(PROXY).d $(SIM_OBJ:.o=.d) $(OBJ:.o=.d) $(SUPPORT_OBJ:.o=.d) $(TESTS:%.c=$(B)/%.d)
 
 headers: $(HEADERS:%=$(B)/%.ok) ## each header compiles alone
 
@@ -79,12 +84,12 @@ $(B)/%.h.ok: %.h Makefile
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -fsyntax-only -x c $< && touch $@
 
-tests: $(TEST_BIN) ## build the unit tests
+tests: $(TEST_BIN) $(PROXY) ## build the unit tests and what other tests need
 
 unit: $(TEST_BIN) ## run the unit tests alone (with SAN= under a sanitizer)
 	@B=$(B) SAN=$(SAN) tests/run-unit $(TEST_BIN)
 
-check: lint headers $(B)/drtool $(TEST_BIN) ## lint, headers, unit and contract tests; no network, no root
+check: lint headers $(B)/drtool $(TEST_BIN) $(PROXY) ## lint, headers, unit and contract tests; no network, no root
 	@B=$(B) SAN=$(SAN) tests/run-unit $(TEST_BIN)
 
 test: ## install what is missing, then everything with real servers; what CI runs
@@ -97,9 +102,20 @@ sim: $(B)/tests/sim/sim ## simulate a fleet: SEED=1 RUNS=500, and VERBOSE=1 tell
 plants: ## faults planted into copies of the sources, which the simulation must find
 	@tests/sim/plants
 
-long: $(B)/drtool plants ## the full counts of kills, damages, moments and simulated runs
+long: $(B)/drtool $(PROXY) plants ## the full counts of kills, damages, moments and simulated runs
 	@$(MAKE) --no-print-directory sim RUNS=10000
 	@DRTOOL=$(abspath $(B)/drtool) DRTOOL_LONG=1 tests/e2e/run
+
+distance: ## backups, a lost target and restores over lines of 20, 80 and 200 ms; 15 min
+	@tests/install-deps.sh build test
+	@$(MAKE) --no-print-directory all $(PROXY)
+	@DRTOOL=$(abspath $(B)/drtool) DRTOOL_LONG=1 tests/e2e/run tests/e2e/12-distance.sh
+
+MINUTES ?= 10
+chaos: ## two hosts while servers are killed, cut off, rolled back: MINUTES=n, SEED=s repeats
+	@tests/install-deps.sh build test
+	@$(MAKE) --no-print-directory all $(PROXY)
+	@DRTOOL=$(abspath $(B)/drtool) tests/chaos/run --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 bench: ## install the peers, then drtool against them on the same files
 	@tests/install-deps.sh build bench
@@ -146,6 +162,6 @@ clean: ## remove what was built
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: all headers tests unit check test long bench demo lint format generate cover install clean help
+.PHONY: all headers tests unit check test long distance chaos bench demo lint format generate cover install clean help
 .SECONDARY:
 .DELETE_ON_ERROR:

@@ -9,7 +9,7 @@ libcurl4-openssl-dev libssl-dev libsqlite3-dev libyaml-dev libjansson-dev
 libexpat1-dev"
 tests="libcmocka-dev ceph-mon ceph-osd radosgw ceph-common rsync acl attr strace
 mandoc python3 python3-nacl python3-cryptography python3-zstandard clang-format
-cppcheck curl e2fsprogs util-linux procps time libxml2-utils"
+cppcheck curl iproute2 e2fsprogs util-linux procps time libxml2-utils"
 bench="restic borgbackup time"
 
 wanted=

@@ -9,6 +9,8 @@
 
 /* Opens for reading, with the index loaded. */
 MUST_USE int open_for_reading(struct app *app, struct repo **out, struct err *e);
+/* The same for open_snapshot(), which loads the index. */
+MUST_USE int open_for_snapshot(struct app *app, struct repo **out, struct err *e);
 /* Opens for writing (one run at a time on a host), with the index loaded and
  * the lanes started. */
 MUST_USE int open_for_writing(struct app *app, int64_t wait_ms, struct repo **out,
@@ -19,7 +21,7 @@ MUST_USE int open_without_lanes(struct app *app, int64_t wait_ms, struct repo **
                                 struct err *e);
 
 /* For reading, or with `heal` for writing; the targets are left as they are found,
- * so that verify can tell of it. */
+ * so that verify can tell of it. Verify loads the index. */
 MUST_USE int open_to_verify(struct app *app, bool heal, struct repo **out, struct err *e);
 
 /* Are the arguments targets of the configuration, and with `just_one` is it one?
@@ -35,7 +37,7 @@ void open_tell_lost(struct app *app, struct repo *r, const struct snapshot_list 
 /* ERR_DENIED when the key may not look into snapshots. */
 MUST_USE int open_needs_metadata(struct repo *r, struct err *e);
 
-/* Lists snapshots and finds one; `list` owns what *row points to. */
+/* Lists snapshots, loads the index and finds one; `list` owns what *row points to. */
 MUST_USE int open_snapshot(struct repo *r, const char *text, struct snapshot_list *list,
                            struct snapshot_row **row, struct err *e);
 

@@ -66,7 +66,10 @@ MUST_USE int repo_join(const struct repo_options *o, const struct join_options *
 
 /* Makes an empty place of the configuration a target: header, slots and
  * configuration records. What it lacks beyond that is sync's work. ERR_DENIED
- * without role admin, ERR_EXISTS when it is a target already. */
+ * without role admin, ERR_EXISTS when it is a target already.
+ *
+ * A place that is another target of ours than this host knew, and was made before that
+ * one, is refused by every run: this takes it for what it is now, with any key. */
 MUST_USE int repo_target_add(struct repo *r, struct target *t, struct err *e);
 
 const struct keys *repo_keys(const struct repo *r);

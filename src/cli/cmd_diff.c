@@ -63,7 +63,7 @@ run(struct app *app, struct err *e)
 
     if (app->arg_count != 2)
         err_set(e, ERR_USAGE, 0, "give two snapshots");
-    if (e->kind != ERR_NONE || open_for_reading(app, &r, e) < 0
+    if (e->kind != ERR_NONE || open_for_snapshot(app, &r, e) < 0
         || open_snapshot(r, app->args[0], &l, &a, e) < 0
         || repo_find_snapshot(&l, app->args[1], &b, e) < 0
         || tree_diff(r, &a->info, &b->info, tell, &t, e) < 0)

@@ -69,7 +69,7 @@ run(struct app *app, struct err *e)
     struct snapshot_row *row = NULL;
     struct wanted w = { 0 };
 
-    if (check_line(app, &w, e) < 0 || open_for_reading(app, &r, e) < 0
+    if (check_line(app, &w, e) < 0 || open_for_snapshot(app, &r, e) < 0
         || open_snapshot(r, app->args[0], &l, &row, e) < 0)
         return app_fail(e);
     if (!snapshot_committed(row))

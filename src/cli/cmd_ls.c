@@ -136,7 +136,7 @@ run(struct app *app, struct err *e)
         return app_fail(e);
     }
     if ((app->arg_count == 2 && tree_path(app->args[1], &path, e) < 0)
-        || open_for_reading(app, &r, e) < 0
+        || open_for_snapshot(app, &r, e) < 0
         || open_snapshot(r, app->args[0], &l, &row, e) < 0
         || tree_list(r, &row->info, path, o->recursive, tell, &listing, e) < 0)
         return app_fail(e);

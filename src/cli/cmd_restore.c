@@ -109,7 +109,7 @@ run(struct app *app, struct err *e)
                                     : "where to? give --to DIR");
         return app_fail(e);
     }
-    if (open_for_reading(app, &r, e) < 0
+    if (open_for_snapshot(app, &r, e) < 0
         || open_snapshot(r, app->args[0], &l, &row, e) < 0)
         return app_fail(e);
     if (!snapshot_committed(row))

@@ -5,7 +5,7 @@
 #include "base/text.h"
 
 static int
-open_repo(struct app *app, bool write, bool as_found, int64_t wait_ms, struct repo **out,
+open_bare(struct app *app, bool write, bool as_found, int64_t wait_ms, struct repo **out,
           struct err *e)
 {
     struct repo_options o = {
@@ -20,7 +20,14 @@ open_repo(struct app *app, bool write, bool as_found, int64_t wait_ms, struct re
     if (skew && !text_uint(skew, UINT32_MAX, &seconds))
         return err_set(e, ERR_USAGE, 0, "DRTOOL_TEST_CLOCK_SKEW is not a number");
     clock_skew((int64_t)seconds);
-    if (repo_open(&o, out, e) < 0)
+    return repo_open(&o, out, e);
+}
+
+static int
+open_repo(struct app *app, bool write, bool as_found, int64_t wait_ms, struct repo **out,
+          struct err *e)
+{
+    if (open_bare(app, write, as_found, wait_ms, out, e) < 0)
         return -1;
     if (repo_load_index(*out, e) < 0) {
         repo_close(TAKE(*out));
@@ -33,6 +40,12 @@ int
 open_for_reading(struct app *app, struct repo **out, struct err *e)
 {
     return open_repo(app, false, false, 0, out, e);
+}
+
+int
+open_for_snapshot(struct app *app, struct repo **out, struct err *e)
+{
+    return open_bare(app, false, false, 0, out, e);
 }
 
 int
@@ -59,9 +72,9 @@ open_for_writing(struct app *app, int64_t wait_ms, struct repo **out, struct err
 int
 open_to_verify(struct app *app, bool heal, struct repo **out, struct err *e)
 {
-    if (open_repo(app, heal, true, 0, out, e) < 0)
-        return -1;
-    return heal ? start_lanes(out, e) : 0;
+    if (!heal)
+        return open_bare(app, false, true, 0, out, e);
+    return open_repo(app, true, true, 0, out, e) < 0 ? -1 : start_lanes(out, e);
 }
 
 int
@@ -133,7 +146,10 @@ int
 open_snapshot(struct repo *r, const char *text, struct snapshot_list *list,
               struct snapshot_row **row, struct err *e)
 {
-    if (open_needs_metadata(r, e) < 0 || repo_snapshots(r, list, e) < 0)
+    /* In this order: a snapshot that another host stores meanwhile has its index there
+     * before it is listed. */
+    if (open_needs_metadata(r, e) < 0 || repo_snapshots(r, list, e) < 0
+        || repo_load_index(r, e) < 0)
         return -1;
     return repo_find_snapshot(list, text, row, e);
 }

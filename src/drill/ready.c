@@ -18,7 +18,7 @@ drill_open(struct drill *d, bool with_faults, struct repo **out,
 
     if (repo_open(&o, out, e) < 0)
         return -1;
-    if (repo_load_index(*out, e) < 0 || repo_snapshots(*out, list, e) < 0)
+    if (repo_snapshots(*out, list, e) < 0 || repo_load_index(*out, e) < 0)
         return -1;
     return 0;
 }

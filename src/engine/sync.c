@@ -6,10 +6,12 @@
 #include "mirror.h"
 #include "needs.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PACKS_MAX ((size_t)1 << 30) /* bytes of pack names of one snapshot */
+#define PACKS_MAX ((size_t)1 << 30)    /* bytes of pack names of one snapshot */
+#define SEGMENTS_MAX ((size_t)1 << 28) /* bytes of rows of index segments */
 
 struct syncing {
     struct repo *repo;
@@ -84,7 +86,13 @@ struct pair {
     size_t a, b;
     struct target *from, *to;
     enum queue_rank rank;
-    struct buf packs; /* names of what is listed; filled when snapshots stay closed */
+    struct buf packs;    /* names of what is listed; filled when snapshots stay closed */
+    struct buf segments; /* rows of struct segment: those that `to` lacks */
+};
+
+struct segment {
+    char key[STORAGE_KEY_MAX + 1];
+    uint64_t size;
 };
 
 static bool
@@ -129,6 +137,43 @@ fail(struct syncing *s, size_t target, const struct err *why)
 {
     log_warn("%s", err_text(why));
     s->failed[target] = *why;
+}
+
+static int
+keep_segment(void *arg, const char *key, uint64_t size, bool there, struct err *e)
+{
+    struct pair *p = arg;
+    struct segment *x;
+
+    (void)e;
+    if (there)
+        return 0;
+    x = (struct segment *)buf_room(&p->segments, sizeof *x);
+    *x = (struct segment){ .size = size };
+    snprintf(x->key, sizeof x->key, "%s", key);
+    p->segments.len += sizeof *x;
+    return 0;
+}
+
+/* Segments of the index, and the packs before them, so that they come first. Segments
+ * are looked for before packs: whoever stores meanwhile puts them behind theirs, and
+ * one that is copied must name no pack that is not. */
+static int
+mirror_data(struct pair *p, bool packs, struct err *e)
+{
+    struct storage *from = p->from->store, *to = p->to->store;
+
+    if (mirror_each(from, to, "index/", keep_segment, p, e) < 0)
+        return -1;
+    if ((packs || p->segments.len > 0) && mirror(p, "pack/", RANK_PACK, e) < 0)
+        return -1;
+    p->rank = RANK_INDEX;
+    for (size_t at = 0; at < p->segments.len; at += sizeof(struct segment)) {
+        const struct segment *x = (const struct segment *)(p->segments.ptr + at);
+        if (queue_object(p, x->key, x->size, false, e) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 /* Key slots carry no hash: a copy that is rotten must not get to others. */
@@ -292,33 +337,16 @@ mirror_snapshots(struct pair *p, struct err *e)
 }
 
 static int
-note_lacking(void *arg, const char *key, uint64_t size, bool there, struct err *e)
-{
-    (void)key;
-    (void)size;
-    (void)e;
-    *(bool *)arg |= !there;
-    return 0;
-}
-
-static int
 mirror_all_of(struct pair *p, struct err *e)
 {
-    bool any = false, index = false;
+    bool any = false;
 
     for (size_t i = 0; i < p->s->snapshots.count && !any; i++)
         any = lacks(&p->s->snapshots.rows[i], p->a, p->b);
-    /* What an index names has to be there before it. */
-    if (!any
-        && mirror_each(p->from->store, p->to->store, "index/", note_lacking, &index, e)
-               < 0)
-        return -1;
     if (mirror_each(p->from->store, p->to->store, "keys/", copy_slot, p, e) < 0
         || mirror(p, "conf/", RANK_PACK, e) < 0)
         return -1;
-    if ((any || index) && mirror(p, "pack/", RANK_PACK, e) < 0)
-        return -1;
-    if (mirror(p, "index/", RANK_INDEX, e) < 0)
+    if (mirror_data(p, any, e) < 0)
         return -1;
     return any ? mirror_snapshots(p, e) : 0;
 }
@@ -331,10 +359,12 @@ mirror_pair(struct syncing *s, size_t a, size_t b, struct err *e)
                       .b = b,
                       .from = fleet_target(repo_fleet(s->repo), a),
                       .to = fleet_target(repo_fleet(s->repo), b),
-                      .packs = BUF(PACKS_MAX) };
+                      .packs = BUF(PACKS_MAX),
+                      .segments = BUF(SEGMENTS_MAX) };
     int rc = mirror_all_of(&p, e);
 
     buf_release(&p.packs);
+    buf_release(&p.segments);
     return rc;
 }
 
@@ -430,7 +460,10 @@ sync_all(struct syncing *s, struct err *e)
     if (!s->options->dry_run
         && (repo_publish_index(s->repo, e) < 0 || deliver(s, e) < 0 || mend(s, e) < 0))
         return -1;
-    if (repo_snapshots(s->repo, &s->snapshots, e) < 0 || mirror_all(s, e) < 0)
+    /* Whoever stores puts packs, their index, and the snapshot; looked for they are the
+     * other way round, or what comes meanwhile would be known in part. */
+    if (repo_snapshots(s->repo, &s->snapshots, e) < 0 || repo_load_index(s->repo, e) < 0
+        || mirror_all(s, e) < 0)
         return -1;
     if (s->options->dry_run)
         return 0;

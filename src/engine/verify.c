@@ -345,7 +345,9 @@ verify_all(struct verify *v, struct err *e)
     if (v->options->target && !fleet_find(f, v->options->target))
         return err_set(e, ERR_USAGE, 0, "there is no target called %s",
                        v->options->target);
-    if (repo_snapshots(v->repo, &v->snapshots, e) < 0)
+    /* Written are packs, their index, and the snapshot: what another host stores
+     * meanwhile would be taken for damage if they were looked for in that order. */
+    if (repo_snapshots(v->repo, &v->snapshots, e) < 0 || repo_load_index(v->repo, e) < 0)
         return -1;
     v->pack_count = index_packs(repo_index(v->repo));
     for (size_t i = 0; i < fleet_count(f); i++) {

@@ -89,7 +89,9 @@ meet_another(struct repo *r, struct target *t, int64_t made_s, struct err *e)
     if (made_s <= known_made(r, t) || is_another_target(r, t))
         return err_set(e, ERR_FORGED, 0,
                        "the place answers as another target of this repository than it "
-                       "did before; check the URL and the mounts");
+                       "did before; check the URL and the mounts, or if that is right "
+                       "so run `drtool target add %s`",
+                       t->name);
     log_note("target %s was made anew on %s: what was known of the old one is forgotten",
              t->name, text_of_time(made_s));
     if (!r->write || r->as_found)
@@ -99,11 +101,12 @@ meet_another(struct repo *r, struct target *t, int64_t made_s, struct err *e)
     return repo_keep_identity(r, t, made_s, e);
 }
 
-int
-repo_check_header(struct repo *r, struct target *t, struct slice object, struct err *e)
+/* The target's id becomes what its header says, if that is ours. */
+static int
+read_header(struct repo *r, struct target *t, struct slice object, int64_t *made_s,
+            struct err *e)
 {
     uint8_t signer[ID_LEN];
-    AUTOBUF struct buf kept = BUF(64);
     struct header h;
     struct slice body;
 
@@ -119,8 +122,18 @@ repo_check_header(struct repo *r, struct target *t, struct slice object, struct 
                        "writing to it needs features (bits %08x) that this drtool does "
                        "not know; use a newer drtool",
                        h.must_write);
-    int64_t made_s = (int64_t)record_u64(body, TAG_CREATED);
-    if (state_about_get(r->state, t->name, "id", &kept, e) < 0)
+    *made_s = (int64_t)record_u64(body, TAG_CREATED);
+    return 0;
+}
+
+int
+repo_check_header(struct repo *r, struct target *t, struct slice object, struct err *e)
+{
+    AUTOBUF struct buf kept = BUF(64);
+    int64_t made_s = 0;
+
+    if (read_header(r, t, object, &made_s, e) < 0
+        || state_about_get(r->state, t->name, "id", &kept, e) < 0)
         return -1;
     if (kept.len != ID_LEN)
         return repo_keep_identity(r, t, made_s, e);
@@ -129,4 +142,26 @@ repo_check_header(struct repo *r, struct target *t, struct slice object, struct 
     int64_t known = known_made(r, t);
     bool newer = known == INT64_MAX || made_s > known; /* its header was mended */
     return newer ? repo_keep_identity(r, t, made_s, e) : 0;
+}
+
+int
+repo_take_replaced(struct repo *r, struct target *t, struct err *e)
+{
+    AUTOBUF struct buf object = BUF(REPO_OBJECT_MAX);
+    struct range range = { .key = "drt.repo" };
+    struct err not_ours = { 0 };
+    int64_t made_s = 0;
+
+    if (target_state(r->fleet, t) != TARGET_FOREIGN
+        || storage_get(t->store, &range, &object, &not_ours) < 0
+        || read_header(r, t, buf_slice(&object), &made_s, &not_ours) < 0)
+        return 0;
+    if (is_another_target(r, t))
+        return err_set(e, ERR_EXISTS, 0,
+                       "the place is what is another target of the configuration; check "
+                       "the URL and the mounts");
+    if (conf_bring_up(r, t, e) < 0 || state_target_new(r->state, t->name, e) < 0
+        || repo_keep_identity(r, t, made_s, e) < 0)
+        return -1;
+    return 1;
 }

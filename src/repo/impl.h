@@ -112,6 +112,7 @@ MUST_USE int repo_probe(struct repo *r, struct err *e);
 bool repo_settle(struct repo *r, struct target *t, size_t index);
 
 /* identity.c: which target a place is, by its header. */
+#define REPO_OBJECT_MAX 4096
 void repo_header_object(const struct keys *k, const uint8_t target_id[ID_LEN],
                         int64_t made_s, struct buf *out);
 /* Is it ours, and the one that this host knows, or one that took its place? Fills the
@@ -122,6 +123,9 @@ MUST_USE int repo_check_header(struct repo *r, struct target *t, struct slice ob
 int64_t repo_made_now(struct repo *r, const struct target *t);
 MUST_USE int repo_keep_identity(struct repo *r, const struct target *t, int64_t made_s,
                                 struct err *e);
+/* A place that was refused because it is another target of ours than was known, and is
+ * none of the others: takes it as that. 1; 0: it is no such place; -1. */
+MUST_USE int repo_take_replaced(struct repo *r, struct target *t, struct err *e);
 
 /* segments.c: lists index/ of a target anew, for what is known of it. */
 MUST_USE int repo_list_index(struct repo *r, size_t target, struct err *e);

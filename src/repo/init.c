@@ -232,6 +232,13 @@ repo_target_add(struct repo *r, struct target *t, struct err *e)
     if (target_is_up(r->fleet, t))
         return err_set(e, ERR_EXISTS, 0, "%s is a target of this repository already",
                        t->name);
+    int taken = repo_take_replaced(r, t, e);
+    if (taken < 0)
+        return err_in(e, "adding target %s", t->name);
+    if (taken) {
+        fleet_found(r->fleet, t, TARGET_UP, NULL);
+        return 0;
+    }
     if (!r->keys->has_root)
         return err_set(e, ERR_DENIED, 0, "only a key of role admin may add targets");
     for (size_t i = 0; i < fleet_count(r->fleet) && !c.from; i++)

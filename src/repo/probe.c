@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define REPO_OBJECT_MAX 4096
-
 /* Somebody else's header, or a good one of ours that lies at a wrong place, is no
  * damage. */
 static bool

@@ -255,6 +255,22 @@ back() {
     rm -rf "$W/back"
 }
 
+# line_between NAME PORT TARGET-PORT [RTT-MS [BYTES-PER-S]]: a proxy from port to port;
+# its commands go to $W/NAME.control, its process id is in $W/NAME.pid.
+line_between() {
+    local name=$1 proxy
+    shift
+    proxy=$(dirname "$DRTOOL")/tests/servers/proxy
+    [ -x "$proxy" ] || fail "there is no program $proxy; run make tests first"
+    "$proxy" "$1" "$2" "$W/$name.control" "${@:3}" 2>>"$W/$name.log" </dev/null &
+    echo $! >"$W/$name.pid"
+    started $!
+    until ss -Hltn "sport = $1" | grep -q .; do
+        live "$(cat "$W/$name.pid")" || fail "no line $name: $(cat "$W/$name.log")"
+        sleep .02
+    done
+}
+
 # Bytes of the objects below DIR that are newer than the file NEWER.
 new_bytes() {
     find "$1" -type f -newer "$2" -printf '%s\n' | awk '{ n += $1 } END { print n + 0 }'
@@ -306,9 +322,10 @@ s3_port() {
     echo $(($(cat "$W/ceph/port") + at[$1]))
 }
 
-# Starts those that do not run. Without a cache a killed one is back at once.
+# Starts those that do not run. Without a cache a killed one is back at once. STORE is
+# memstore or bluestore, see ceph-rgw.sh.
 gateways_again() {
-    CACHE=0 STORE=memstore timeout 120 "$here/../servers/ceph-rgw.sh" start "$W/ceph" \
+    CACHE=0 STORE=${STORE:-memstore} timeout 120 "$here/../servers/ceph-rgw.sh" start "$W/ceph" \
         "$(s3_port eu)" eu us ap >"$W/ceph.out" 2>&1 \
         || fail "the servers do not start: $(cat "$W/ceph.out")"
 }

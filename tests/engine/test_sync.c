@@ -198,6 +198,115 @@ a_listing_that_fails_on_a_later_page_is_an_error(void **state)
     assert_int_equal(seen.total, 1000);
 }
 
+/* Another host stores a snapshot while this one looks: it has one on all targets, and
+ * what the other adds comes to target `to` (TARGETS: to all) when target 0 is asked
+ * for its list of `when`. */
+struct meanwhile {
+    struct lab *l;
+    const char *when, *what;
+    size_t to;
+    bool done;
+};
+
+static void
+run_shell(char *command)
+{
+    int status = system(command);
+
+    mem_free(command);
+    assert_int_equal(status, 0);
+}
+
+static void
+add_meanwhile(void *arg, enum fault_call call, const char *prefix)
+{
+    struct meanwhile *m = arg;
+
+    if (m->done || call != FAULT_ON_LIST
+        || strncmp(prefix, m->when, strlen(m->when)) != 0)
+        return;
+    m->done = true;
+    for (size_t i = 0; i < TARGETS; i++)
+        if (m->to == TARGETS || m->to == i)
+            run_shell(mem_printf("cd %s/later.t%zu && cp -a %s ../t%zu",
+                                 m->l->site.folder.path, i, m->what, i));
+}
+
+/* The other is this host before it lost its state. */
+static void
+other_host(struct lab *l, struct meanwhile *m)
+{
+    const char *top = l->site.folder.path;
+
+    m->l = l;
+    back_up_well(l);
+    for (size_t i = 0; i < TARGETS; i++)
+        run_shell(mem_printf("cd %s && cp -a t%zu first.t%zu", top, i, i));
+    change_source(l, 1);
+    back_up_well(l);
+    for (size_t i = 0; i < TARGETS; i++)
+        run_shell(mem_printf("cd %s && mv t%zu later.t%zu && mv first.t%zu t%zu", top, i,
+                             i, i, i));
+    run_shell(mem_printf("rm -r %s/state", top));
+    l->hook = (struct hook){ .arg = m };
+    l->hooked = 0;
+}
+
+static void
+a_snapshot_stored_meanwhile_is_copied(void **state)
+{
+    struct meanwhile m = { .when = "snap/", .what = ".", .to = 0 };
+    struct sync_result res;
+    LAB(l);
+
+    (void)state;
+    other_host(&l, &m);
+    l.hook.before = add_meanwhile;
+    sync_once(&l, &res);
+    assert_true(m.done);
+    for (size_t i = 0; i < TARGETS; i++)
+        if (!res.targets[i].committed)
+            fail_msg("%s: %s", res.targets[i].name, err_text(&res.targets[i].why));
+    assert_int_equal(complete_on(&l, 1), 2);
+    verify_well(&l, 2);
+}
+
+static void
+a_snapshot_stored_meanwhile_is_no_damage(void **state)
+{
+    struct meanwhile m = { .when = "snap/", .what = ".", .to = TARGETS };
+    LAB(l);
+
+    (void)state;
+    other_host(&l, &m);
+    l.hook.before = add_meanwhile;
+    verify_well(&l, 2);
+    assert_true(m.done);
+}
+
+/* Packs and their segment come behind the list of packs: no segment is copied whose
+ * packs are not. */
+static void
+no_segment_is_copied_without_its_packs(void **state)
+{
+    struct meanwhile m = { .when = "pack/", .what = "pack index", .to = 0 };
+    struct verify_options o = { .level = 0, .target = "t1", .damage = lab_on_damage };
+    struct verify_result found;
+    struct sync_result res;
+    LAB(l);
+
+    (void)state;
+    other_host(&l, &m);
+    remove_objects(&l, 1, "done"); /* so that packs are looked for */
+    l.hook.after = add_meanwhile;
+    sync_once(&l, &res);
+    assert_true(m.done);
+    lab_open(&l);
+    assert_ok(engine_verify(l.site.repo, &o, &found, &l.e), &l.e);
+    site_close(&l.site);
+    assert_int_equal(found.unhealed, 0);
+}
+
 /* Mirroring. */
 
 static void
@@ -216,6 +325,23 @@ a_new_disk_gets_everything(void **state)
     assert_int_equal(complete_on(&l, 1), 2);
     verify_well(&l, 2);
     restore_well(&l, true);
+}
+
+/* What is at a wrong place is not taken for a replacement. */
+static void
+targets_that_were_exchanged_are_not_taken(void **state)
+{
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    run_shell(mem_printf("cd %s && mv t0 x && mv t1 t0 && mv x t1", l.site.folder.path));
+    site_open(&l.site);
+    struct fleet *f = repo_fleet(l.site.repo);
+    for (size_t i = 0; i < 2; i++)
+        assert_err(repo_target_add(l.site.repo, fleet_target(f, i), &l.e), &l.e,
+                   ERR_EXISTS);
+    site_close(&l.site);
 }
 
 /* Deletes all packs of data, or of metadata, from all targets but the last `left`. */
@@ -607,7 +733,9 @@ a_snapshot_that_did_not_fit_leaves_nothing_behind(void **state)
             .mode = FAULT_REFUSE, .calls = FAULT_ON_PUT, .at = 1, .count = UINT_MAX
         };
     unsigned failed = 0;
-    for (uint64_t room = 100000; room < 220000; room += 1000) {
+    /* What other programs change above the source adds to what a try leaves there. */
+    for (uint64_t room = 100000; room < 4000000;
+         room += room < 220000 ? 1000 : room / 4) {
         l.site.conf.fleet.spool_max = room;
         lab_open(&l);
         int rc = back_up_open(&l, 0);
@@ -886,7 +1014,11 @@ main(void)
         cmocka_unit_test(what_a_read_found_bad_is_mended_by_sync),
         cmocka_unit_test(listings_of_any_length_are_merged),
         cmocka_unit_test(a_listing_that_fails_on_a_later_page_is_an_error),
+        cmocka_unit_test(a_snapshot_stored_meanwhile_is_copied),
+        cmocka_unit_test(a_snapshot_stored_meanwhile_is_no_damage),
+        cmocka_unit_test(no_segment_is_copied_without_its_packs),
         cmocka_unit_test(a_new_disk_gets_everything),
+        cmocka_unit_test(targets_that_were_exchanged_are_not_taken),
         cmocka_unit_test(a_snapshot_that_lacks_a_pack_is_complete_on_no_new_target),
         cmocka_unit_test(a_key_that_opens_nothing_gives_on_no_hole_either),
         cmocka_unit_test(a_pack_that_the_first_target_lost_comes_from_another),
