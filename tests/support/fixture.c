@@ -2,6 +2,7 @@
 #include "storage/dir.h"
 #include "storage/driver.h"
 
+#include <errno.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -9,6 +10,10 @@
 /* A test that fails leaves by a jump: what it had made is removed at the end. */
 #define LIVE_MAX 32
 static struct folder live[LIVE_MAX];
+
+/* Folders in memory lie in one of this process: what others make beside it would change
+ * the folder above a source, which is part of a snapshot. */
+static char shelf[32];
 
 static void
 remove_live(void)
@@ -18,6 +23,8 @@ remove_live(void)
     for (size_t i = 0; i < LIVE_MAX; i++)
         if (live[i].path[0] && fs_remove_tree(live[i].path, &ignored) < 0)
             fprintf(stderr, "%s stays\n", live[i].path);
+    if (shelf[0])
+        rmdir(shelf);
 }
 
 static void
@@ -47,9 +54,11 @@ folder_make_fast(struct folder *f)
 {
     struct statvfs v;
 
-    *f = (struct folder){ .path = "/dev/shm/drtool-test-XXXXXX" };
+    snprintf(shelf, sizeof shelf, "/dev/shm/drtool-%d", getpid());
+    *f = (struct folder){ .path = "" };
+    snprintf(f->path, sizeof f->path, "%s/XXXXXX", shelf);
     if (statvfs("/dev/shm", &v) == 0 && v.f_bavail >= ((uint64_t)256 << 20) / v.f_bsize
-        && mkdtemp(f->path))
+        && (mkdir(shelf, 0755) == 0 || errno == EEXIST) && mkdtemp(f->path))
         note_live(f, true);
     else
         folder_make(f);
