@@ -75,8 +75,7 @@ back_up(struct lab *l)
 
     site_open(&l->site);
     assert_ok(repo_load_index(l->site.repo, &l->e), &l->e);
-    assert_ok(repo_start(l->site.repo, &l->e),
-              &l->e);
+    assert_ok(repo_start(l->site.repo, &l->e), &l->e);
     assert_ok(engine_backup(l->site.repo, &o, &res, &l->e), &l->e);
     site_close(&l->site);
 }

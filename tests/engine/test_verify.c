@@ -1,6 +1,10 @@
-/* What verify tells while others are at work; damage and healing are in test_sync.c and
- * test_break_heal.c. */
+/* What verify tells, and what it heals; the rest is in test_break_heal.c. */
+#include "storage/dir.h"
 #include "support/lab.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <unistd.h>
 
 /* The commit records of t1 are not there while they are listed for the first time. */
 struct late {
@@ -58,11 +62,121 @@ a_snapshot_completed_meanwhile_is_no_damage(void **state)
     assert_int_equal(res.unhealed, 0);
 }
 
+/* Healing. */
+
+static void
+heal(struct lab *l, uint64_t unhealed)
+{
+    struct verify_options o = { .level = 2, .heal = true, .threads = 1 };
+    struct verify_result res;
+
+    lab_open(l);
+    assert_ok(engine_verify(l->site.repo, &o, &res, &l->e), &l->e);
+    site_close(&l->site);
+    assert_int_equal(res.unhealed, unhealed);
+}
+
+static void
+heal_removes_no_done_that_cannot_be_put_again(void **state)
+{
+    struct sync_result res;
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    AUTOFREE char *done = folder_path(&l.site.folder, "t1/done");
+    each_file(done, garble, 0);
+    age_objects(&l, 1, "snap", 4 * DAY);
+    heal(&l, 2); /* done/ is damaged, and so the snapshot is not complete */
+    assert_int_equal(site_count(&l.site, 1, "done/"), 1);
+    remove_objects(&l, 1, "snap"); /* as the message says */
+    sync_once(&l, &res);
+    assert_true(res.targets[1].committed);
+    assert_int_equal(complete_on(&l, 1), 1);
+    heal(&l, 0);
+    assert_int_equal(site_count(&l.site, 1, "done/"), 1);
+    assert_int_equal(complete_on(&l, 1), 1);
+}
+
+static void
+heal_removes_a_damaged_done_and_sync_puts_it_again(void **state)
+{
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    AUTOFREE char *done = folder_path(&l.site.folder, "t1/done");
+    each_file(done, garble, 0);
+    heal(&l, 1);
+    assert_int_equal(site_count(&l.site, 1, "done/"), 0);
+    sync_well(&l);
+    assert_int_equal(complete_on(&l, 1), 1);
+    verify_well(&l, 1);
+}
+
+/* A read that fails does not say that there is no slot, and the first copy at hand is
+ * not the right one. */
+static void
+a_rotten_key_slot_does_not_spread(void **state)
+{
+    struct verify_options o = { .level = 2, .heal = true, .threads = 1 };
+    struct verify_result res;
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    AUTOFREE char *slots = folder_path(&l.site.folder, "t1/keys");
+    each_file(slots, garble, 0);
+    l.plans[0] = (struct fault_plan){ .mode = FAULT_REFUSE,
+                                      .calls = FAULT_ON_GET,
+                                      .prefix = "keys/",
+                                      .at = 1,
+                                      .count = UINT_MAX };
+    lab_open(&l);
+    assert_ok(engine_verify(l.site.repo, &o, &res, &l.e), &l.e);
+    site_close(&l.site);
+    assert_int_equal(res.unasked, 1);
+    assert_true(res.unhealed > 0); /* one copy of the others', and t0 may have another */
+    no_faults(&l);
+    heal(&l, 0);
+    lab_look(&l, 2, &res);
+    assert_int_equal(res.unhealed, 0);
+}
+
+/* Its own index does not name the pack, which sync would take for good. */
+static void
+a_rotten_pack_that_no_index_names_is_healed(void **state)
+{
+    struct verify_options o = { .level = 3, .heal = true, .threads = 1 };
+    AUTOBUF struct buf names = BUF(1 << 16);
+    struct verify_result res;
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    packs_of(&l, 1, true, &names);
+    char key[PACK_KEY_LEN + 1];
+    pack_key(key, names.ptr);
+    AUTOFREE char *path = mem_printf("%s/t1/%s", l.site.folder.path, key);
+    garble(path, 0);
+    remove_objects(&l, 1, "index");
+    lab_open(&l);
+    assert_ok(engine_heal(l.site.repo, &o, NULL, &res, &l.e), &l.e);
+    site_close(&l.site);
+    assert_int_equal(res.unhealed, 0);
+    assert_int_equal(res.targets[1].healed, 1);
+    verify_well(&l, 1);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_snapshot_completed_meanwhile_is_no_damage),
+        cmocka_unit_test(heal_removes_no_done_that_cannot_be_put_again),
+        cmocka_unit_test(heal_removes_a_damaged_done_and_sync_puts_it_again),
+        cmocka_unit_test(a_rotten_key_slot_does_not_spread),
+        cmocka_unit_test(a_rotten_pack_that_no_index_names_is_healed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

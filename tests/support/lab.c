@@ -10,6 +10,9 @@
 #include "engine/verify.h"
 #include "storage/dir.h"
 
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static struct storage *
@@ -413,4 +416,116 @@ remove_packs(struct lab *l, size_t i, struct slice names)
         pack_key(key, names.ptr + at);
         assert_ok(storage_remove(s, &one, 1, &l->e), &l->e);
     }
+}
+
+unsigned
+complete_on(struct lab *l, size_t i)
+{
+    CLEANUP(repo_close_p) struct repo *r = lab_reader(l, false);
+    CLEANUP(snapshot_list_release) struct snapshot_list list = { 0 };
+    unsigned n = 0;
+
+    assert_ok(repo_snapshots(r, &list, &l->e), &l->e);
+    for (size_t k = 0; k < list.count; k++)
+        n += (list.rows[k].snap & list.rows[k].done & ~list.rows[k].gone) >> i & 1;
+    return n;
+}
+
+void
+sync_open(struct lab *l, struct sync_result *res)
+{
+    struct sync_options o = { .from = NULL };
+
+    assert_ok(engine_sync(l->site.repo, &o, res, &l->e), &l->e);
+}
+
+void
+sync_once(struct lab *l, struct sync_result *res)
+{
+    lab_open(l);
+    sync_open(l, res);
+    site_close(&l->site);
+}
+
+void
+remove_objects(struct lab *l, size_t i, const char *folder)
+{
+    AUTOFREE char *name = mem_printf("t%zu/%s", i, folder);
+    AUTOFREE char *path = folder_path(&l->site.folder, name);
+
+    assert_ok(fs_remove_tree(path, &l->e), &l->e);
+}
+
+void
+each_file(const char *path, void (*fn)(const char *path, int64_t arg), int64_t arg)
+{
+    DIR *dir = opendir(path);
+    struct dirent *d;
+
+    assert_non_null(dir);
+    while ((d = readdir(dir)) != NULL) {
+        AUTOFREE char *at = mem_printf("%s/%s", path, d->d_name);
+        if (d->d_name[0] == '.')
+            continue;
+        if (d->d_type == DT_DIR)
+            each_file(at, fn, arg);
+        else
+            fn(at, arg);
+    }
+    closedir(dir);
+}
+
+static void
+age_file(const char *path, int64_t seconds)
+{
+    struct stat st;
+
+    assert_int_equal(stat(path, &st), 0);
+    struct timespec t[2] = { { st.st_mtim.tv_sec - seconds, 0 },
+                             { st.st_mtim.tv_sec - seconds, 0 } };
+    assert_int_equal(utimensat(AT_FDCWD, path, t, 0), 0);
+}
+
+void
+age_objects(struct lab *l, size_t i, const char *folder, int64_t seconds)
+{
+    AUTOFREE char *name = mem_printf("t%zu/%s", i, folder);
+    AUTOFREE char *path = folder_path(&l->site.folder, name);
+
+    each_file(path, age_file, seconds);
+}
+
+size_t
+rows_of(struct lab *l, const char *target)
+{
+    int64_t id = 0;
+    size_t n = 0;
+    int rc;
+
+    do {
+        AUTOBUF struct buf key = BUF(1000), packs = BUF(1 << 20);
+        rc = state_commit_next(repo_state(l->site.repo), target, &id, &key, &packs,
+                               &l->e);
+        n += rc == 1;
+    } while (rc == 1);
+    assert_ok(rc, &l->e);
+    return n;
+}
+
+void
+lose_packs(struct lab *l, size_t left, bool data, struct buf *names)
+{
+    packs_of(l, 0, data, names);
+    assert_true(names->len > 0);
+    for (size_t i = 0; i < TARGETS - left; i++)
+        remove_packs(l, i, buf_slice(names));
+}
+
+void
+garble(const char *path, int64_t unused)
+{
+    AUTOCLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+    (void)unused;
+    assert_int_equal(pwrite(fd, "garbled", 7, 100), 7);
 }

@@ -6,10 +6,12 @@
 #define TESTS_SUPPORT_LAB_H
 
 #include "engine/backup.h"
+#include "engine/sync.h"
 #include "engine/verify.h"
 #include "support/fixture.h"
 
 #define TARGETS 3
+#define DAY 86400 /* seconds */
 #define BIG ((size_t)400 << 10)
 
 struct lab {
@@ -81,5 +83,20 @@ void packs_of(struct lab *l, size_t i, bool data, struct buf *names);
  * the names go to `names` (may be NULL). The repository is open. */
 void condemn(struct lab *l, size_t i, struct buf *names);
 void remove_packs(struct lab *l, size_t i, struct slice names);
+
+/* On how many snapshots can target `i` be relied? */
+unsigned complete_on(struct lab *l, size_t i);
+void sync_open(struct lab *l, struct sync_result *res); /* after lab_open() */
+void sync_once(struct lab *l, struct sync_result *res);
+/* How many snapshots wait to be complete on a target? The repository is open. */
+size_t rows_of(struct lab *l, const char *target);
+
+void remove_objects(struct lab *l, size_t i, const char *folder);
+/* Calls fn for each file below a folder. */
+void each_file(const char *path, void (*fn)(const char *path, int64_t arg), int64_t arg);
+void garble(const char *path, int64_t unused); /* for each_file() */
+void age_objects(struct lab *l, size_t i, const char *folder, int64_t seconds);
+/* Deletes all packs of data, or of metadata, from all targets but the last `left`. */
+void lose_packs(struct lab *l, size_t left, bool data, struct buf *names);
 
 #endif
