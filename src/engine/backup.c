@@ -89,8 +89,8 @@ find_parent(struct run *run, struct snapshot_list *l)
     for (size_t i = 0; i < l->count; i++) {
         struct snapshot_row *row = &l->rows[i];
         if (strcmp(row->info.source, run->options->source->name) == 0
-            && is_ours(run, &row->info)
-            && (row->snap & ~row->gone) && !(row->info.flags & SNAPSHOT_PARTIAL))
+            && is_ours(run, &row->info) && (row->snap & ~row->gone)
+            && !(row->info.flags & SNAPSHOT_PARTIAL))
             best = row;
     }
     return best;
@@ -502,7 +502,6 @@ int
 engine_backup(struct repo *r, const struct backup_options *o,
               struct backup_result *result, struct err *e)
 {
-    struct run *run = mem_zalloc(sizeof *run);
     int64_t begun = clock_mono_ms();
 
     for (size_t i = 0; o->tags && o->tags[i]; i++)
@@ -510,6 +509,7 @@ engine_backup(struct repo *r, const struct backup_options *o,
             return err_set(e, ERR_USAGE, 0, "at most %d tags of %d bytes each", TAGS_MAX,
                            TAG_LEN_MAX);
     *result = (struct backup_result){ .status = STATUS_FAILED, .elapsed_ms = begun };
+    struct run *run = mem_zalloc(sizeof *run);
     run->repo = r;
     run->options = o;
     run->result = result;
