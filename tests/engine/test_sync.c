@@ -104,7 +104,7 @@ struct meanwhile {
     struct lab *l;
     const char *when, *what;
     size_t to;
-    bool done;
+    atomic_bool done; /* lanes ask too */
 };
 
 static void
@@ -121,10 +121,9 @@ add_meanwhile(void *arg, enum fault_call call, const char *prefix)
 {
     struct meanwhile *m = arg;
 
-    if (m->done || call != FAULT_ON_LIST
-        || strncmp(prefix, m->when, strlen(m->when)) != 0)
+    if (call != FAULT_ON_LIST || strncmp(prefix, m->when, strlen(m->when)) != 0
+        || atomic_exchange(&m->done, true))
         return;
-    m->done = true;
     for (size_t i = 0; i < TARGETS; i++)
         if (m->to == TARGETS || m->to == i)
             run_shell(mem_printf("cd %s/later.t%zu && cp -a %s ../t%zu",
