@@ -557,6 +557,7 @@ begin(struct run *r, const char *template)
     for (size_t i = 0; i < TARGETS; i++)
         r->remote[i] = one_in(r, 2);
     r->spool_max = one_in(r, 8) ? 700000 : 0;
+    r->place.distinct_sites = one_in(r, 2);
     r->usual_steps = 1000;
     r->hurt = NOBODY;
     for (int h = 0; h < HOSTS; h++) {

@@ -48,7 +48,7 @@ setup_init(struct setup *s, const struct place *p, int host)
     s->conf.key.file = place_path(p, "key");
     s->conf.state = place_path(p, state);
     s->conf.targets = s->targets;
-    s->conf.fleet.distinct_sites = true;
+    s->conf.fleet.distinct_sites = p->distinct_sites;
     s->conf.fleet.spool_max = (uint64_t)1 << 30;
     for (size_t i = 0; i < TARGETS; i++) {
         s->targets[i].name = mem_printf("t%zu", i);

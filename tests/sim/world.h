@@ -67,6 +67,7 @@ struct world {
 struct place {
     struct world *world; /* shared */
     char root[64];       /* of all folders */
+    bool distinct_sites; /* the quorum stands on two; each target is one */
     struct task task[HOSTS];
 };
 
