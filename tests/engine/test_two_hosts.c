@@ -163,6 +163,30 @@ what_another_host_stored_elsewhere_comes_with_its_index(void **state)
     restore_from_alone(&b, 0);
 }
 
+/* A kill can leave a pack in the local index under a number that no segment names. */
+static void
+a_pack_with_two_numbers_needs_one_of_them(void **state)
+{
+    AUTOBUF struct buf names = BUF(1 << 16);
+    LAB(l);
+    uint32_t number = 0;
+
+    (void)state;
+    back_up_well(&l);
+    packs_of(&l, 0, true, &names);
+    site_open(&l.site);
+    assert_ok(index_pack_begin(repo_index(l.site.repo), &number, &l.e), &l.e);
+    assert_ok(index_pack_end(repo_index(l.site.repo), number, names.ptr, 1000, &l.e),
+              &l.e);
+    change_source(&l, 1);
+    assert_ok(repo_load_index(l.site.repo, &l.e), &l.e);
+    assert_ok(repo_start(l.site.repo, &l.e), &l.e);
+    assert_ok(back_up_open(&l, 1), &l.e);
+    site_close(&l.site);
+    assert_string_equal(status_name(l.result.status), "ok");
+    restore_from_alone(&l, 0);
+}
+
 int
 main(void)
 {
@@ -170,6 +194,7 @@ main(void)
         cmocka_unit_test(a_target_made_anew_by_one_host_is_one_for_the_other),
         cmocka_unit_test(no_older_target_takes_its_place),
         cmocka_unit_test(what_another_host_stored_elsewhere_comes_with_its_index),
+        cmocka_unit_test(a_pack_with_two_numbers_needs_one_of_them),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
