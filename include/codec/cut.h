@@ -18,8 +18,8 @@ struct cut_profile {
 };
 
 extern const struct cut_profile cut_files;   /* 64 / 256 / 1024 KiB */
-extern const struct cut_profile cut_streams; /* 16 / 64 / 256 KiB */
-extern const struct cut_profile cut_blocks;  /* 64 KiB, aligned to the file */
+extern const struct cut_profile cut_streams; /* 8 / 16 / 64 KiB */
+extern const struct cut_profile cut_blocks;  /* 16 KiB, aligned to the file */
 
 #define CUT_MAX (1u << 20) /* the largest chunk of any profile */
 

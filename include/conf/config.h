@@ -49,6 +49,7 @@ struct conf_source {
         char **paths;      /* NULL-terminated, absolute */
         char **exclude;    /* gitignore's rules; may be NULL */
         char **isolate;    /* patterns of files that get chunks of their own */
+        char **blocks;     /* patterns of files that are updated in place; may be NULL */
         bool one_file_system;
         bool match_inode;  /* `match: inode`, the default; or `match: "size,mtime"` */
     } files;

@@ -3,8 +3,8 @@
 #include <assert.h>
 
 const struct cut_profile cut_files = { 64 << 10, 256 << 10, 1024 << 10 };
-const struct cut_profile cut_streams = { 16 << 10, 64 << 10, 256 << 10 };
-const struct cut_profile cut_blocks = { 64 << 10, 64 << 10, 64 << 10 };
+const struct cut_profile cut_streams = { 8 << 10, 16 << 10, 64 << 10 };
+const struct cut_profile cut_blocks = { 16 << 10, 16 << 10, 16 << 10 };
 
 void
 gear_init(struct gear *g, const uint8_t random[2048])

@@ -91,6 +91,9 @@ static const struct conf_key files_keys[] = {
     { .name = "isolate", .type = CONF_STRINGS, .at = AT(files.isolate),
       .help = "Patterns of files that never share a chunk with others and are not "
               "compressed, because they hold secrets." },
+    { .name = "blocks", .type = CONF_STRINGS, .at = AT(files.blocks),
+      .help = "Patterns of further files that are updated in place, page by page, as "
+              "databases and disk images are: they are cut at fixed positions." },
     { .name = "one-file-system", .type = CONF_BOOL, .at = AT(files.one_file_system),
       .help = "Do not go into other file systems. Default: false." },
     { .name = "match", .type = CONF_BOOL, .at = AT(files.match_inode),

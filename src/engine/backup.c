@@ -464,8 +464,7 @@ open_all(struct run *run, struct snapshot_list *l, struct err *e)
         .progress = &run->progress,
         .tick = tick,
         .tick_arg = run,
-        .isolate = run->options->source->files.isolate,
-        .stream = run->options->source->kind == SOURCE_COMMAND,
+        .rules = run->options->source,
     };
     reader_init(&run->reader);
     return 0;

@@ -1,6 +1,6 @@
 #include "reader.h"
 #include "base/cancel.h"
-#include "base/text.h"
+#include "profile.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -12,13 +12,6 @@
 #define BUNDLE_SPREAD ((uint64_t)384 << 10)
 #define BUNDLE_FULL ((size_t)1 << 20)
 #define BUNDLE_FILES_MAX 4096
-
-/* Names that are likely to hold secrets: never compressed beside what somebody
- * else may have placed there. */
-static const char *const secret_names[] = { "*.key",    "*.pem",   "*.p12",  "*.pfx",
-                                            ".env",     "*.kdbx",  "id_rsa", "id_ed25519",
-                                            "id_ecdsa", ".pgpass", ".netrc", "shadow",
-                                            "shadow-" };
 
 void
 reader_init(struct content_reader *r)
@@ -39,23 +32,6 @@ static int
 stopped(struct err *e)
 {
     return err_set(e, ERR_CANCELLED, 0, "stopped"); /* the pipeline has the cause */
-}
-
-static bool
-is_isolated(const struct content_reader *r, const struct entry *en)
-{
-    AUTOFREE char *path = mem_printf("%.*s", (int)en->path.len,
-                                     (const char *)en->path.ptr);
-    const char *slash = strrchr(path, '/');
-    const char *name = slash ? slash + 1 : path;
-
-    for (size_t i = 0; i < COUNT_OF(secret_names); i++)
-        if (text_match(secret_names[i], name))
-            return true;
-    for (char **p = r->isolate; p && *p; p++)
-        if (text_match(*p, name) || text_match(*p, path))
-            return true;
-    return false;
 }
 
 static int
@@ -108,7 +84,7 @@ bundle_ends(const struct content_reader *r, const struct entry *en)
 static int
 unreadable(struct content_reader *r, const struct entry *en, struct err *e)
 {
-    if (e->kind == ERR_CANCELLED || r->stream)
+    if (e->kind == ERR_CANCELLED || r->rules->kind == SOURCE_COMMAND)
         return -1;
     source_report(r->source, SOURCE_UNREADABLE, en->path, err_text(e));
     *e = (struct err){ 0 };
@@ -279,33 +255,10 @@ read_big(struct content_reader *r, const struct cut_profile *profile, bool store
     }
 }
 
-static bool
-ends_with(struct slice path, const char *suffix)
-{
-    size_t n = strlen(suffix);
-
-    return path.len >= n && memcmp(path.ptr + path.len - n, suffix, n) == 0;
-}
-
-/* Databases and images are updated in place, page by page. */
-static const struct cut_profile *
-profile_of(const struct content_reader *r, const struct entry *en)
-{
-    static const char *const paged[] = { ".ibd", ".sqlite", ".sqlite3", ".db",     ".img",
-                                         ".raw", ".qcow2",  ".vmdk",    "/ibdata1" };
-
-    if (r->stream)
-        return &cut_streams;
-    for (size_t i = 0; i < COUNT_OF(paged); i++)
-        if (ends_with(en->path, paged[i]))
-            return &cut_blocks;
-    return &cut_files;
-}
-
 static int
 read_big_file(struct content_reader *r, struct entry *en, bool store, struct err *e)
 {
-    const struct cut_profile *profile = profile_of(r, en);
+    const struct cut_profile *profile = profile_cut(r->rules, en->path);
     bool changed = true;
     uint64_t len = 0;
 
@@ -342,9 +295,10 @@ int
 reader_file(struct content_reader *r, struct entry *en, const struct entry *kept,
             struct err *e)
 {
-    bool isolated = is_isolated(r, en);
+    bool stream = r->rules->kind == SOURCE_COMMAND;
+    bool isolated = !stream && profile_isolates(r->rules, en->path);
 
-    if (en->size < SMALL_MAX && !isolated && !r->stream) {
+    if (en->size < SMALL_MAX && !isolated && !stream) {
         int rc = read_small_file(r, en, kept, e);
         if (rc != 2)
             return rc;

@@ -15,8 +15,7 @@ struct content_reader {
     void (*tick)(void *arg); /* called while a big file is read */
     void *tick_arg;
     struct gear gear;
-    char **isolate; /* patterns of files that get chunks of their own */
-    bool stream;    /* the source is one stream */
+    const struct conf_source *rules;
     /* The window that big files are cut from. */
     struct block *block;
     size_t start, fill;

@@ -1,0 +1,15 @@
+/* profile: how a file's content is cut, by its name and the source's rules. */
+#ifndef ENGINE_PROFILE_H
+#define ENGINE_PROFILE_H
+
+#include "codec/cut.h"
+#include "conf/config.h"
+
+/* Does the file get chunks of its own, which are not compressed, because it holds
+ * secrets? */
+bool profile_isolates(const struct conf_source *s, struct slice path);
+
+/* How a file that is too large for a bundle is cut. */
+const struct cut_profile *profile_cut(const struct conf_source *s, struct slice path);
+
+#endif
