@@ -1,11 +1,12 @@
 /*
  * restore: entries of a snapshot into a folder, or into nothing.
  *
- * The manifest is walked in order; files gather in windows of 64 MiB or 2,000
+ * The manifest is walked in order; files gather in loads of 64 MiB or 2,000
  * files, whose chunks are fetched pack by pack by several threads, opened,
- * checked and written under hidden names. When a window is on the disk (one
- * syncfs) its files get their final names. Folders are finished when the walk
- * has left them. Memory: one window's lists and a buffer of 4 MiB a thread.
+ * checked and written under hidden names. When a load, or all that wait by then,
+ * is on the disk (one syncfs) its files get their final names. Folders are
+ * finished when the walk has left them. Memory: the lists of some loads and a
+ * buffer of 4 MiB a thread.
  *
  * A chunk that no target has in good order leaves its files under their hidden
  * names; they are told as damaged and everything else goes on.

@@ -40,7 +40,8 @@ MUST_USE int place_open(const char *dir, const struct place_options *o,
 void place_close(struct place *p);
 DEFINE_CLEANUP(struct place, place_close)
 
-/* 1 and st when something lies at `path`, 0 when not, -1. */
+/* 1 and st when something lies at `path` that lay there before us, 0 when not, -1. In
+ * a folder that we have made nobody is asked. */
 MUST_USE int place_stat(struct place *p, struct slice path, struct stat *st,
                         struct err *e);
 
@@ -55,9 +56,10 @@ MUST_USE int place_dir(struct place *p, const struct entry *en, struct err *e);
 MUST_USE int place_dir_finish(struct place *p, const struct entry *en, struct err *e);
 
 /* A file under its hidden name: `hidden` (at least 32 bytes) gets the name,
- * *fd is open for reading and writing and has the entry's size (a hole). */
-MUST_USE int place_file_begin(struct place *p, const struct entry *en, char *hidden,
-                              int *fd, struct err *e);
+ * *fd is open for reading and writing; with `sized` it has the entry's size (a hole),
+ * which one that gets all its bytes at once does not need. */
+MUST_USE int place_file_begin(struct place *p, const struct entry *en, bool sized,
+                              char *hidden, int *fd, struct err *e);
 /* Sets owner, mode, xattrs and times through the descriptor and closes it. */
 MUST_USE int place_file_finish(struct place *p, const struct entry *en, int fd,
                                struct err *e);

@@ -21,21 +21,25 @@ tick(struct run *run)
     run->options->tick(run->options->arg, &run->progress);
 }
 
-/* Entries to be kept beyond the walk's next step borrow a wfile's storage. */
-static struct wfile *
-keep(struct run *run, struct wfile ***list, size_t *count, size_t *cap,
-     const struct entry *en)
+/* Hands the load over to the next stage. */
+static int
+hand_over(struct run *run, struct err *e)
 {
-    struct wfile *f = window_add(&run->window, en, en->path);
+    struct load *full = run->load;
 
-    run->window.file_count--; /* it is ours, not the window's */
+    run->load = load_new();
+    return stages_take(run->stages, full, e);
+}
+
+static void
+push(struct wfile ***list, size_t *count, size_t *cap, struct wfile *f)
+{
     *list = mem_grow(*list, cap, *count + 1, sizeof **list);
     (*list)[(*count)++] = f;
-    return f;
 }
 
 /* Leaves the folders that do not hold `path`; they are finished, inner first,
- * when the window with their last files has been written. */
+ * when their last files have their names. */
 static void
 leave_dirs(struct run *run, struct slice path)
 {
@@ -44,9 +48,7 @@ leave_dirs(struct run *run, struct slice path)
         if (entry_below(path, top->entry.path))
             return;
         run->dir_count--;
-        run->left = mem_grow(run->left, &run->left_cap, run->left_count + 1,
-                             sizeof *run->left);
-        run->left[run->left_count++] = top;
+        push(&run->load->left, &run->load->left_count, &run->load->left_cap, top);
     }
 }
 
@@ -57,8 +59,8 @@ enter_dir(struct run *run, const struct entry *en, struct err *e)
         && slice_equal(run->dirs[run->dir_count - 1]->entry.path, en->path))
         return 0;
     if (place_dir(run->place, en, e) < 0)
-        return restore_blocked(run, en->path, e);
-    keep(run, &run->dirs, &run->dir_count, &run->dir_cap, en);
+        return window_blocked(&run->window, en->path, e);
+    push(&run->dirs, &run->dir_count, &run->dir_cap, wfile_new(en, en->path));
     return 0;
 }
 
@@ -83,7 +85,7 @@ add_extent(void *arg, uint64_t at, const struct extent *x, struct err *e)
         pthread_mutex_lock(&f->lock);
         int rc = 0;
         if (!f->begun) {
-            rc = place_file_begin(run->place, &f->entry, f->hidden, &f->fd, e);
+            rc = place_file_begin(run->place, &f->entry, true, f->hidden, &f->fd, e);
             f->begun = rc == 0;
         }
         if (rc == 0)
@@ -93,38 +95,50 @@ add_extent(void *arg, uint64_t at, const struct extent *x, struct err *e)
         pass_by(run, x->len);
         return rc;
     }
-    if (window_want(&run->window, f, at, x, e) < 0)
+    if (window_want(&run->window, run->load, f, at, x, e) < 0)
         return -1;
-    return window_full(&run->window) ? restore_flush(run, e) : 0;
+    return load_full(run->load) ? hand_over(run, e) : 0;
 }
 
-/* A further name of a file: linked now, with the window, or not at all (then
- * it is restored as a file). 1 taken care of, 0, -1. */
+/* Does the first name of the group come with a load that has no names yet? */
+static bool
+is_under_way(struct run *run, uint64_t group)
+{
+    for (size_t i = 0; i < run->group_count; i++)
+        if (run->groups[i].group == group)
+            return run->groups[i].load >= stages_named(run->stages);
+    return false;
+}
+
+/* The load being filled brings the first name of a group. */
+static void
+note_group(struct run *run, uint64_t group)
+{
+    uint64_t named = stages_named(run->stages);
+    size_t kept = 0;
+
+    for (size_t i = 0; i < run->group_count; i++)
+        if (run->groups[i].load >= named)
+            run->groups[kept++] = run->groups[i];
+    run->groups = mem_grow(run->groups, &run->group_cap, kept + 1, sizeof *run->groups);
+    run->groups[kept] = (struct group_under_way){ group, stages_taken(run->stages) };
+    run->group_count = kept + 1;
+}
+
+/* A further name of a file: linked now, with the load, or not at all (then it is
+ * restored as a file). 1 taken care of, 0, -1. */
 static int
 try_link(struct run *run, const struct entry *en, struct err *e)
 {
-    int rc;
-
     if (!en->link_group || !run->place)
         return 0;
-    rc = place_link(run->place, en->link_group, en->path, e);
-    if (rc < 0)
-        return restore_blocked(run, en->path, e) < 0 ? -1 : 1;
-    if (rc == 0 && run->publishing) { /* its first name may be on its way */
-        if (restore_await(run, e) < 0)
-            return -1;
-        rc = place_link(run->place, en->link_group, en->path, e);
-        if (rc < 0)
-            return restore_blocked(run, en->path, e) < 0 ? -1 : 1;
-    }
-    if (rc == 1)
+    if (is_under_way(run, en->link_group)) {
+        push(&run->load->links, &run->load->link_count, &run->load->link_cap,
+             wfile_new(en, en->path));
         return 1;
-    for (size_t i = 0; i < run->window.file_count; i++)
-        if (run->window.files[i]->entry.link_group == en->link_group) {
-            keep(run, &run->links, &run->link_count, &run->link_cap, en);
-            return 1;
-        }
-    return 0;
+    }
+    int rc = place_link(run->place, en->link_group, en->path, e);
+    return rc >= 0 ? rc : window_blocked(&run->window, en->path, e) < 0 ? -1 : 1;
 }
 
 static int
@@ -149,25 +163,32 @@ restore_file(struct run *run, const struct entry *en, struct slice told, struct 
                 return -1;
             run->result->reused += en->size;
             pass_by(run, en->size);
-            run->result->files++;
+            __atomic_fetch_add(&run->result->files, 1, __ATOMIC_RELAXED);
             return en->link_group
                      ? place_link_note(run->place, en->link_group, en->path, e)
                      : 0;
         }
     }
-    struct wfile *f = window_add(&run->window, en, told);
+    struct wfile *f = run->current = wfile_new(en, told);
     f->existing = existing;
     f->note_link = en->link_group != 0;
-    run->current = f;
     if (extent_each(en, repo_load_node, run->repo, add_extent, run, e) < 0) {
         if (e->kind != ERR_CORRUPT && e->kind != ERR_NOT_FOUND)
             return -1;
         window_issue(&run->window, RESTORE_DAMAGED, told, err_text(e));
+        pthread_mutex_lock(&f->lock);
         f->failed = true;
+        pthread_mutex_unlock(&f->lock);
         *e = (struct err){ 0 };
     }
+    if (f->note_link)
+        note_group(run, en->link_group);
+    pthread_mutex_lock(&f->lock);
     f->complete = true;
-    return window_full(&run->window) ? restore_flush(run, e) : 0;
+    pthread_mutex_unlock(&f->lock);
+    run->current = NULL;
+    push(&run->load->files, &run->load->file_count, &run->load->file_cap, f);
+    return load_full(run->load) ? hand_over(run, e) : 0;
 }
 
 /* Is something in the way that must be kept? */
@@ -206,7 +227,7 @@ restore_special(struct run *run, const struct entry *en, struct err *e)
     if (linked != 0)
         return linked < 0 ? -1 : 0;
     if (place_special(run->place, en, e) < 0)
-        return restore_blocked(run, en->path, e);
+        return window_blocked(&run->window, en->path, e);
     return en->link_group ? place_link_note(run->place, en->link_group, en->path, e) : 0;
 }
 
@@ -222,8 +243,8 @@ restore_entry(struct run *run, struct entry *en, size_t strip, struct err *e)
     atomic_fetch_add(&run->progress.entries, 1);
     if (strip >= en->path.len) { /* the folder that becomes the destination itself */
         en->path.len = 0;
-        if (run->place && en->type == ENTRY_DIR && run->top_count == 0)
-            keep(run, &run->top, &run->top_count, &run->top_cap, en);
+        if (run->place && en->type == ENTRY_DIR && !run->top)
+            run->top = wfile_new(en, en->path);
         return 0;
     }
     en->path = slice_sub(en->path, strip, en->path.len - strip);
@@ -276,7 +297,7 @@ plan_entry(struct run *run, struct entry *en, size_t strip, struct err *e)
     if (en->type != ENTRY_FILE)
         return 0;
     if (run->options->plan)
-        run->result->files++;
+        __atomic_fetch_add(&run->result->files, 1, __ATOMIC_RELAXED);
     if (extent_each(en, repo_load_node, run->repo, plan_extent, run, &damaged) < 0
         && damaged.kind != ERR_CORRUPT && damaged.kind != ERR_NOT_FOUND) {
         *e = damaged;
@@ -324,19 +345,29 @@ restore_all(struct run *run, struct err *e)
         return -1;
     if (run->place)
         leave_dirs(run, SLICE("\1")); /* nothing is below it: all are left */
-    if (restore_flush(run, e) < 0 || restore_await(run, e) < 0)
+    if (hand_over(run, e) < 0 || stages_finish(run->stages, e) < 0)
         return -1;
     if (run->place && place_links_end(run->place, e) < 0)
         return -1;
-    if (run->top_count > 0 && place_dir_finish(run->place, &run->top[0]->entry, e) < 0)
-        return restore_blocked(run, run->top[0]->told_path, e);
+    if (run->top && place_dir_finish(run->place, &run->top->entry, e) < 0)
+        return window_blocked(&run->window, run->top->told_path, e);
     return 0;
+}
+
+static void
+place_issue(void *arg, struct slice path, const char *what, const char *why)
+{
+    struct run *run = arg;
+    AUTOFREE char *text = mem_printf("%s: %s", what, why);
+
+    if (!stages_courtesy())
+        window_issue(&run->window, RESTORE_NOT_SET, path, text);
 }
 
 static int
 run_restore(struct run *run, struct err *e)
 {
-    struct place_options po = { run->options->owner, restore_place_issue, run };
+    struct place_options po = { run->options->owner, place_issue, run };
 
     raise_limit();
     if (select_paths(run, e) < 0 || select_walk(run, plan_entry, e) < 0)
@@ -351,7 +382,8 @@ run_restore(struct run *run, struct err *e)
             return -1;
         run->window.place = run->place;
     }
-    return restore_all(run, e);
+    run->load = load_new();
+    return stages_start(&run->window, &run->stages, e) < 0 ? -1 : restore_all(run, e);
 }
 
 int
@@ -368,34 +400,24 @@ engine_restore(struct repo *r, const struct restore_options *o,
     run.window = (struct window){
         .repo = r, .options = o, .result = result, .progress = &run.progress
     };
-    pthread_mutex_init(&run.window.lock, NULL);
+    window_init(&run.window);
     int rc = run_restore(&run, e);
-    struct err later = { 0 };
-    if (restore_await(&run, &later) < 0 && rc == 0) {
-        *e = later;
-        rc = -1;
-    }
+    stages_free(run.stages);
     run.next_tick_ms = 0;
     tick(&run);
-    window_release(&run.window);
+    load_free(&run.window, run.load);
+    wfile_free(&run.window, run.current);
     for (size_t i = 0; i < run.dir_count; i++)
-        restore_drop(run.dirs[i]);
-    for (size_t i = 0; i < run.left_count; i++)
-        restore_drop(run.left[i]);
-    for (size_t i = 0; i < run.link_count; i++)
-        restore_drop(run.links[i]);
-    for (size_t i = 0; i < run.top_count; i++)
-        restore_drop(run.top[i]);
-    mem_free(run.top);
+        wfile_free(&run.window, run.dirs[i]);
+    wfile_free(&run.window, run.top);
+    window_release(&run.window);
     mem_free(run.dirs);
-    mem_free(run.left);
-    mem_free(run.links);
+    mem_free(run.groups);
     select_release(&run);
     mem_free(run.buffer);
     mem_free(run.pack_seen);
     manifest_reader_free(run.manifest);
     place_close(run.place);
-    pthread_mutex_destroy(&run.window.lock);
     result->elapsed_ms = clock_mono_ms() - begun;
     return rc;
 }

@@ -2,9 +2,7 @@
 #ifndef ENGINE_RESTORE_IMPL_H
 #define ENGINE_RESTORE_IMPL_H
 
-#include "window.h"
-
-#include <pthread.h>
+#include "stages.h"
 
 /* A path that was asked for; `strip` bytes of what lies below go. */
 struct selection {
@@ -13,13 +11,9 @@ struct selection {
     bool found;
 };
 
-/* What waits until a window's files have their names. */
-struct batch {
-    struct wfiles files;
-    struct wfile **left; /* folders the walk has left, inner first */
-    size_t left_count;
-    struct wfile **links; /* further names of link groups of the window */
-    size_t link_count;
+/* A link group whose first name comes with a load that has no names yet. */
+struct group_under_way {
+    uint64_t group, load;
 };
 
 struct run {
@@ -30,22 +24,17 @@ struct run {
     struct manifest_reader *manifest;
     struct place *place;
     struct window window;
+    struct stages *stages;
+    struct load *load;     /* being filled */
+    struct wfile *current; /* the file whose extents are being added */
+    struct group_under_way *groups;
+    size_t group_count, group_cap;
     struct selection *selections;
     size_t selection_count;
     struct wfile **dirs; /* open folders, outermost first: entries kept as files are */
     size_t dir_count, dir_cap;
-    struct wfile **left; /* folders the walk has left, to be finished with the window */
-    size_t left_count, left_cap;
-    struct wfile **top; /* the folder whose content goes into the destination */
-    size_t top_count, top_cap;
-    struct wfile **links; /* further names of a link group in this window */
-    size_t link_count, link_cap;
-    struct batch batch; /* being published, by a thread of its own */
-    pthread_t publisher;
-    bool publishing;
-    struct err publish_error; /* the thread's, until it is joined */
-    struct wfile *current;    /* the file whose extents are being added */
-    uint8_t *buffer;          /* of CHUNK_RAW_MAX bytes, for what lies there already */
+    struct wfile *top; /* the folder whose content goes into the destination */
+    uint8_t *buffer;   /* of CHUNK_RAW_MAX bytes, for what lies there already */
     int64_t next_tick_ms;
     uint8_t *pack_seen; /* with plan: a bit per pack */
 };
@@ -55,17 +44,6 @@ MUST_USE int select_paths(struct run *run, struct err *e);
 typedef int entry_fn(struct run *run, struct entry *en, size_t strip, struct err *e);
 MUST_USE int select_walk(struct run *run, entry_fn *fn, struct err *e);
 void select_release(struct run *run);
-
-/* restore_publish.c: windows get their names in a thread of their own. */
-void restore_drop(struct wfile *f);
-/* Reports what concerns one entry only; -1 when the run must end. */
-MUST_USE int restore_blocked(struct run *run, struct slice path, struct err *e);
-/* Runs the window. Its names are given while the next one is being fetched:
- * the sync waits for the disk, not for us. */
-MUST_USE int restore_flush(struct run *run, struct err *e);
-/* Until all names are given; the publisher's error, if any. */
-MUST_USE int restore_await(struct run *run, struct err *e);
-void restore_place_issue(void *arg, struct slice path, const char *what, const char *why);
 
 /* restore_existing.c: what lies there already. */
 /* A file of the same size at the place of an entry, open; -1: none. */

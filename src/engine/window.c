@@ -26,8 +26,37 @@ window_issue(struct window *w, enum restore_issue kind, struct slice path,
     pthread_mutex_unlock(&w->lock);
 }
 
+/* An error that is an entry's own affair; others end the run. */
+static bool
+is_own(const struct err *e)
+{
+    return e->kind == ERR_EXISTS || e->kind == ERR_DENIED || e->kind == ERR_NOT_FOUND;
+}
+
+int
+window_blocked(struct window *w, struct slice path, struct err *e)
+{
+    if (!is_own(e))
+        return -1;
+    window_issue(w, RESTORE_BLOCKED, path, err_text(e));
+    *e = (struct err){ 0 };
+    return 0;
+}
+
+struct load *
+load_new(void)
+{
+    return mem_zalloc(sizeof(struct load));
+}
+
+bool
+load_full(const struct load *l)
+{
+    return l->bytes >= WINDOW_BYTES || l->file_count >= WINDOW_FILES;
+}
+
 struct wfile *
-window_add(struct window *w, const struct entry *en, struct slice told)
+wfile_new(const struct entry *en, struct slice told)
 {
     const struct slice *from[] = { &en->path, &en->user, &en->group, &en->xattrs, &told };
     struct wfile *f = mem_zalloc(sizeof *f);
@@ -47,14 +76,14 @@ window_add(struct window *w, const struct entry *en, struct slice told)
     }
     f->fd = f->existing = -1;
     pthread_mutex_init(&f->lock, NULL);
-    w->files = mem_grow(w->files, &w->file_cap, w->file_count + 1,
-                        sizeof(struct wfile *));
-    return w->files[w->file_count++] = f;
+    return f;
 }
 
-static void
+void
 wfile_free(struct window *w, struct wfile *f)
 {
+    if (!f)
+        return;
     if (f->fd >= 0)
         close(f->fd);
     if (f->existing >= 0)
@@ -66,47 +95,65 @@ wfile_free(struct window *w, struct wfile *f)
     mem_free(f);
 }
 
-void
-window_release(struct window *w)
+/* Finds a chunk. Small files lie side by side in one. */
+static int
+find_chunk(struct window *w, const struct load *l, const struct extent *x,
+           struct location *loc, struct err *e)
 {
-    for (size_t i = 0; i < w->file_count; i++)
-        wfile_free(w, w->files[i]);
-    mem_free(w->files);
-    mem_free(w->wants);
-    w->files = NULL;
-    w->wants = NULL;
-    w->file_count = w->want_count = 0;
-}
+    const struct want *last = l->want_count ? &l->wants[l->want_count - 1] : NULL;
 
-bool
-window_full(const struct window *w)
-{
-    return w->bytes >= WINDOW_BYTES || w->file_count >= WINDOW_FILES;
+    if (last && chunk_id_equal(&last->id, &x->id)) {
+        *loc = last->at;
+        return 1;
+    }
+    return repo_find(w->repo, &x->id, loc, e);
 }
 
 int
-window_want(struct window *w, struct wfile *f, uint64_t at, const struct extent *x,
-            struct err *e)
+window_want(struct window *w, struct load *l, struct wfile *f, uint64_t at,
+            const struct extent *x, struct err *e)
 {
     struct location loc;
 
-    if (chunk_id_is_hole(&x->id) || x->len == 0 || f->failed)
+    if (chunk_id_is_hole(&x->id) || x->len == 0)
         return 0;
-    int rc = repo_find(w->repo, &x->id, &loc, e);
+    int rc = find_chunk(w, l, x, &loc, e);
     if (rc < 0)
         return -1;
-    if (rc == 0 || (uint64_t)x->offset + x->len > loc.raw
-        || chunk_class_of(loc.kind) != CLASS_DATA) {
-        f->failed = true;
+    bool good = rc == 1 && (uint64_t)x->offset + x->len <= loc.raw
+             && chunk_class_of(loc.kind) == CLASS_DATA;
+    pthread_mutex_lock(&f->lock);
+    bool wanted = good && !f->failed, told = f->failed;
+    f->failed |= !good;
+    f->left += wanted;
+    pthread_mutex_unlock(&f->lock);
+    if (!good && !told)
         window_issue(w, RESTORE_DAMAGED, f->told_path, "a chunk of it is in no index");
+    if (!wanted)
         return 0;
-    }
-    w->wants = mem_grow(w->wants, &w->want_cap, w->want_count + 1, sizeof *w->wants);
-    w->wants[w->want_count++] = (struct want){ loc, x->id,     f,
+    l->wants = mem_grow(l->wants, &l->want_cap, l->want_count + 1, sizeof *l->wants);
+    l->wants[l->want_count++] = (struct want){ loc, x->id,     f,
                                                at,  x->offset, (uint32_t)x->len };
-    f->left++;
-    w->bytes += x->len;
+    l->bytes += x->len;
     return 0;
+}
+
+void
+load_free(struct window *w, struct load *l)
+{
+    if (!l)
+        return;
+    for (size_t i = 0; i < l->file_count; i++)
+        wfile_free(w, l->files[i]);
+    for (size_t i = 0; i < l->link_count; i++)
+        wfile_free(w, l->links[i]);
+    for (size_t i = 0; i < l->left_count; i++)
+        wfile_free(w, l->left[i]);
+    mem_free(l->files);
+    mem_free(l->wants);
+    mem_free(l->links);
+    mem_free(l->left);
+    mem_free(l);
 }
 
 static int
@@ -121,23 +168,16 @@ by_place(const void *a, const void *b)
     return (x->chunk_offset > y->chunk_offset) - (x->chunk_offset < y->chunk_offset);
 }
 
-/* Makes the hidden file. With the file's lock. */
+/* Makes the hidden file; `whole`: it gets all its bytes at once. With its lock. */
 static int
-begin(struct window *w, struct wfile *f, struct err *e)
+begin(struct window *w, struct wfile *f, bool whole, struct err *e)
 {
     if (!w->place || f->begun)
         return 0;
-    if (place_file_begin(w->place, &f->entry, f->hidden, &f->fd, e) < 0)
+    if (place_file_begin(w->place, &f->entry, !whole, f->hidden, &f->fd, e) < 0)
         return -1;
     f->begun = true;
     return 0;
-}
-
-/* An error that is this file's own affair; others end the run. */
-static bool
-is_own(const struct err *e)
-{
-    return e->kind == ERR_EXISTS || e->kind == ERR_DENIED || e->kind == ERR_NOT_FOUND;
 }
 
 static void
@@ -152,7 +192,7 @@ give_up(struct window *w, struct wfile *f, enum restore_issue kind, const char *
 static int
 finish(struct window *w, struct wfile *f, struct err *e)
 {
-    int rc = begin(w, f, e);
+    int rc = begin(w, f, false, e);
 
     if (rc == 0 && w->place) {
         int fd = f->fd;
@@ -176,7 +216,7 @@ deliver(struct window *w, const struct want *x, const uint8_t *plain, const char
     if (!plain)
         give_up(w, f, RESTORE_DAMAGED, why);
     if (!f->failed && w->place) {
-        rc = begin(w, f, e);
+        rc = begin(w, f, x->len == f->entry.size, e);
         if (rc == 0)
             rc = fs_pwrite_all(f->fd, slice_of(plain + x->chunk_offset, x->len),
                                x->file_offset, e);
@@ -206,7 +246,7 @@ struct fetcher {
 
 /* The wants [first, end) that one request serves. */
 static size_t
-span_end(const struct window *w, size_t first)
+span_end(const struct load *w, size_t first)
 {
     const struct location *a = &w->wants[first].at;
     uint64_t end = (uint64_t)a->offset + a->stored;
@@ -251,8 +291,9 @@ static int
 fetch_span(struct fetcher *t, size_t first, size_t end, struct err *e)
 {
     struct window *w = t->window;
-    const struct location *a = &w->wants[first].at;
-    const struct location *z = &w->wants[end - 1].at;
+    const struct want *wants = w->load->wants;
+    const struct location *a = &wants[first].at;
+    const struct location *z = &wants[end - 1].at;
     char key[PACK_KEY_LEN + 1];
     uint8_t name[32];
     uint64_t size;
@@ -275,7 +316,7 @@ fetch_span(struct fetcher *t, size_t first, size_t end, struct err *e)
             == 0;
     }
     for (size_t i = first; i < end; i++) {
-        const struct want *x = &w->wants[i];
+        const struct want *x = &wants[i];
         if (!opened || x->at.offset != opened->at.offset) {
             bad = (struct err){ 0 };
             good = open_chunk(t, x, a, have, &bad);
@@ -313,7 +354,7 @@ fetch_main(void *arg)
     for (;;) {
         pthread_mutex_lock(&w->lock);
         size_t first = w->next_span;
-        size_t end = first < w->want_count ? span_end(w, first) : first;
+        size_t end = first < w->load->want_count ? span_end(w->load, first) : first;
         w->next_span = end;
         bool stopped = w->error.kind != ERR_NONE;
         pthread_mutex_unlock(&w->lock);
@@ -326,41 +367,59 @@ fetch_main(void *arg)
     }
 }
 
+void
+window_init(struct window *w)
+{
+    unsigned n = w->options->threads < THREADS_MAX ? w->options->threads : THREADS_MAX;
+
+    pthread_mutex_init(&w->lock, NULL);
+    w->fetcher_count = n ? n : 1;
+    w->fetchers = mem_zalloc(w->fetcher_count * sizeof *w->fetchers);
+    for (unsigned i = 0; i < w->fetcher_count; i++) {
+        struct fetcher *t = &w->fetchers[i];
+        t->window = w;
+        t->span = BUF(SPAN_MAX + CHUNK_STORED_MAX);
+        chunk_tools_init(&t->tools, 1);
+        t->plain = mem_alloc(CHUNK_RAW_MAX);
+    }
+}
+
+void
+window_release(struct window *w)
+{
+    for (unsigned i = 0; i < w->fetcher_count; i++) {
+        chunk_tools_release(&w->fetchers[i].tools);
+        buf_release(&w->fetchers[i].span);
+        mem_free(w->fetchers[i].plain);
+    }
+    mem_free(w->fetchers);
+    pthread_mutex_destroy(&w->lock);
+}
+
+/* The caller's thread is the first fetcher; without others it goes on alone. */
 static void
 fetch_all(struct window *w)
 {
-    struct fetcher fetchers[THREADS_MAX];
-    unsigned n = w->options->threads < THREADS_MAX ? w->options->threads : THREADS_MAX;
-    unsigned started = 0;
+    unsigned started = 1;
 
     w->next_span = 0;
-    for (unsigned i = 0; i < (n ? n : 1); i++) {
-        struct fetcher *t = &fetchers[i];
-        *t = (struct fetcher){ .window = w, .span = BUF(SPAN_MAX + CHUNK_STORED_MAX) };
-        chunk_tools_init(&t->tools, 1);
-        t->plain = mem_alloc(CHUNK_RAW_MAX);
-        if (pthread_create(&t->thread, NULL, fetch_main, t) != 0) {
-            fetch_main(t);
-            t->thread = pthread_self();
-        }
+    while (started < w->fetcher_count
+           && pthread_create(&w->fetchers[started].thread, NULL, fetch_main,
+                             &w->fetchers[started])
+                  == 0)
         started++;
-    }
-    for (unsigned i = 0; i < started; i++) {
-        if (!pthread_equal(fetchers[i].thread, pthread_self()))
-            pthread_join(fetchers[i].thread, NULL);
-        chunk_tools_release(&fetchers[i].tools);
-        buf_release(&fetchers[i].span);
-        mem_free(fetchers[i].plain);
-    }
+    fetch_main(&w->fetchers[0]);
+    for (unsigned i = 1; i < started; i++)
+        pthread_join(w->fetchers[i].thread, NULL);
 }
 
 /* Files without a single chunk to fetch: empty ones and pure holes. */
 static int
-finish_rest(struct window *w, struct err *e)
+finish_rest(struct window *w, struct load *l, struct err *e)
 {
-    for (size_t i = 0; i < w->file_count; i++) {
-        struct wfile *f = w->files[i];
-        if (f->finished || f->failed || !f->complete || f->left > 0)
+    for (size_t i = 0; i < l->file_count; i++) {
+        struct wfile *f = l->files[i];
+        if (f->finished || f->failed || f->left > 0)
             continue;
         if (finish(w, f, e) < 0) {
             if (!is_own(e))
@@ -372,74 +431,16 @@ finish_rest(struct window *w, struct err *e)
     return 0;
 }
 
-static int
-publish_one(struct window *w, struct wfile *f, bool keep, struct err *e)
-{
-    if (!f->finished)
-        return 0;
-    __atomic_fetch_add(&w->result->files, 1, __ATOMIC_RELAXED);
-    if (!w->place)
-        return 0;
-    if (place_publish(w->place, f->entry.path, f->hidden, keep, e) < 0) {
-        if (!is_own(e))
-            return -1;
-        give_up(w, f, RESTORE_BLOCKED, err_text(e));
-        *e = (struct err){ 0 };
-        return 0;
-    }
-    return f->note_link ? place_link_note(w->place, f->entry.link_group, f->entry.path, e)
-                        : 0;
-}
-
-/* One sync for all, then the names. */
 int
-window_publish(struct window *w, struct wfiles *done, struct err *e)
+window_fetch(struct window *w, struct load *l, struct err *e)
 {
-    bool keep = w->options->overwrite == OVERWRITE_NEVER;
-    bool any = false;
-    int rc = 0;
-
-    for (size_t i = 0; i < done->count; i++)
-        any |= done->items[i]->finished;
-    if (w->place && any)
-        rc = place_sync(w->place, e);
-    for (size_t i = 0; i < done->count; i++) {
-        struct wfile *f = done->items[i];
-        if (rc == 0)
-            rc = publish_one(w, f, keep, e);
-        else
-            f->finished = false; /* its hidden file goes */
-        wfile_free(w, f);
-    }
-    mem_free(done->items);
-    *done = (struct wfiles){ NULL, 0 };
-    return rc;
-}
-
-int
-window_run(struct window *w, struct wfiles *done, struct err *e)
-{
-    size_t carried = 0;
-
-    if (w->want_count > 1)
-        qsort(w->wants, w->want_count, sizeof *w->wants, by_place);
+    if (l->want_count > 1)
+        qsort(l->wants, l->want_count, sizeof *l->wants, by_place);
+    w->load = l;
     fetch_all(w);
     if (w->error.kind != ERR_NONE) {
         *e = w->error;
         return -1;
     }
-    if (finish_rest(w, e) < 0)
-        return -1;
-    done->items = mem_alloc(w->file_count * sizeof(struct wfile *));
-    done->count = 0;
-    for (size_t i = 0; i < w->file_count; i++) {
-        if (w->files[i]->complete)
-            done->items[done->count++] = w->files[i];
-        else
-            w->files[carried++] = w->files[i];
-    }
-    w->file_count = carried;
-    w->want_count = 0;
-    w->bytes = 0;
-    return 0;
+    return finish_rest(w, l, e);
 }

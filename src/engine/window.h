@@ -1,4 +1,9 @@
-/* window: some files of a restore, and the chunks they are made of. */
+/*
+ * window: some files of a restore, and the chunks they are made of.
+ *
+ * The walk fills a load while the one before is being fetched. A file whose extents
+ * do not fit into one load is in the last one's list; until then the walk has it.
+ */
 #ifndef ENGINE_WINDOW_H
 #define ENGINE_WINDOW_H
 
@@ -33,42 +38,62 @@ struct want {
     uint32_t chunk_offset, len;
 };
 
+/* What one window brings: files whose extents are all known, pieces to be fetched for
+ * them and for one that goes on in the next load, and what waits for their names. */
+struct load {
+    struct load *next;
+    struct wfile **files;
+    size_t file_count, file_cap;
+    struct want *wants;
+    size_t want_count, want_cap;
+    uint64_t bytes;
+    struct wfile **links; /* further names of link groups */
+    size_t link_count, link_cap;
+    struct wfile **left; /* folders the walk has left, inner first */
+    size_t left_count, left_cap;
+};
+
+struct window;
+
+struct load *load_new(void);
+bool load_full(const struct load *l);
+/* With its files, links and folders. */
+void load_free(struct window *w, struct load *l);
+
+struct fetcher;
+
+/* What fetching loads needs; one is fetched at a time. */
 struct window {
     struct repo *repo;
     const struct restore_options *options;
     struct restore_result *result;
     struct restore_progress *progress;
     struct place *place; /* NULL: into nothing */
-    struct wfile **files;
-    size_t file_count, file_cap;
-    struct want *wants;
-    size_t want_count, want_cap;
-    uint64_t bytes;
-    pthread_mutex_t lock; /* of result and error */
+    struct fetcher *fetchers;
+    unsigned fetcher_count;
+    pthread_mutex_t lock; /* of result and what follows */
+    struct load *load;    /* the one being fetched */
+    size_t next_span;
     struct err error;
-    atomic_size_t next_span;
 };
 
-/* A copy of the entry, at the end of the window. */
-struct wfile *window_add(struct window *w, const struct entry *en, struct slice told);
-/* One extent of the file added last (or carried over). */
-MUST_USE int window_want(struct window *w, struct wfile *f, uint64_t at,
-                         const struct extent *x, struct err *e);
-bool window_full(const struct window *w);
-/* Fetches and writes everything, and finishes the files that are complete. They
- * are moved to `done`, which the caller publishes; a file that is not complete
- * is carried over to the next window. */
-struct wfiles {
-    struct wfile **items;
-    size_t count;
-};
-MUST_USE int window_run(struct window *w, struct wfiles *done, struct err *e);
-/* Syncs and gives the final names; frees the list in any case. May run beside
- * the next window_run(). */
-MUST_USE int window_publish(struct window *w, struct wfiles *done, struct err *e);
+void window_init(struct window *w);
 void window_release(struct window *w);
+
+/* A copy of the entry, in no load yet. */
+struct wfile *wfile_new(const struct entry *en, struct slice told);
+/* Closes it, and removes its hidden file unless it is finished or damaged. */
+void wfile_free(struct window *w, struct wfile *f);
+
+/* One extent of the file. The walk's thread; may run beside window_fetch(). */
+MUST_USE int window_want(struct window *w, struct load *l, struct wfile *f, uint64_t at,
+                         const struct extent *x, struct err *e);
+/* Fetches and writes everything, and finishes the files that are complete. */
+MUST_USE int window_fetch(struct window *w, struct load *l, struct err *e);
 
 void window_issue(struct window *w, enum restore_issue kind, struct slice path,
                   const char *why);
+/* Tells of an error that concerns one entry only; -1 when the run must end. */
+MUST_USE int window_blocked(struct window *w, struct slice path, struct err *e);
 
 #endif

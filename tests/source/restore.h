@@ -44,7 +44,7 @@ put_file(struct place *p, const struct entry *en, const char *text, bool keep,
     char hidden[32];
     int fd;
 
-    if (place_file_begin(p, en, hidden, &fd, e) < 0)
+    if (place_file_begin(p, en, true, hidden, &fd, e) < 0)
         return -1;
     assert_int_equal(fs_pwrite_all(fd, slice_str(text), 0, e), 0);
     if (place_file_finish(p, en, fd, e) < 0)
@@ -67,7 +67,7 @@ restore_file(struct tree *t, struct place *p, struct entry *en)
     if (rc == 1)
         return;
     assert_int_equal(source_read_begin(t->source, en, &t->e), 1);
-    assert_int_equal(place_file_begin(p, en, hidden, &fd, &t->e), 0);
+    assert_int_equal(place_file_begin(p, en, true, hidden, &fd, &t->e), 0);
     do {
         assert_int_equal(source_read(t->source, block, sizeof block, &got, &hole, &t->e),
                          0);

@@ -216,7 +216,7 @@ a_path_that_leads_out_is_refused(void **state)
         struct err e = { 0 };
         char hidden[32];
         int fd;
-        assert_int_equal(place_file_begin(p, &en, hidden, &fd, &e), -1);
+        assert_int_equal(place_file_begin(p, &en, true, hidden, &fd, &e), -1);
         assert_int_equal(e.kind, ERR_CORRUPT);
         assert_int_equal(place_dir(p, &en, &e), -1);
         assert_int_equal(place_special(p, &en, &e), -1);
@@ -246,7 +246,7 @@ links_in_the_destination_are_not_followed(void **state)
     assert_int_equal(e.kind, ERR_EXISTS);
     assert_int_equal(place_dir_finish(p, &folder, &e), -1);
     assert_int_equal(e.kind, ERR_EXISTS);
-    assert_int_equal(place_file_begin(p, &file, hidden, &fd, &e), -1);
+    assert_int_equal(place_file_begin(p, &file, true, hidden, &fd, &e), -1);
     assert_int_equal(e.kind, ERR_EXISTS);
     assert_int_equal(place_dir(p, &below, &e), -1);
     assert_int_equal(place_dir_finish(p, &below, &e), -1);
@@ -326,7 +326,7 @@ a_discarded_file_leaves_nothing(void **state)
     (void)state;
     en.size = 1 << 30;
     CLEANUP(place_close_p) struct place *p = place_for(&to, &i, OWNER_AUTO);
-    assert_int_equal(place_file_begin(p, &en, hidden, &fd, &e), 0);
+    assert_int_equal(place_file_begin(p, &en, true, hidden, &fd, &e), 0);
     assert_int_equal(fstat(fd, &st), 0);
     assert_int_equal(st.st_size, 1 << 30);
     assert_int_equal(st.st_mode & 07777, 0600); /* secret until it is finished */

@@ -113,12 +113,12 @@ nearest(struct place *p, struct slice path)
 }
 
 static struct parent *
-insert(struct place *p, struct slice path, int fd)
+insert(struct place *p, struct slice path, int fd, bool fresh)
 {
     struct parent *d = mem_zalloc(sizeof *d);
     size_t oldest = 0;
 
-    *d = (struct parent){ .fd = fd, .len = path.len, .refs = 2 };
+    *d = (struct parent){ .fd = fd, .len = path.len, .fresh = fresh, .refs = 2 };
     d->path = mem_alloc(path.len + 1);
     memcpy(d->path, path.ptr, path.len);
     pthread_mutex_lock(&p->lock);
@@ -142,9 +142,9 @@ insert(struct place *p, struct slice path, int fd)
 }
 
 void
-parents_add(struct place *p, struct slice path, int fd)
+parents_add(struct place *p, struct slice path, int fd, bool fresh)
 {
-    struct parent *d = insert(p, path, fd);
+    struct parent *d = insert(p, path, fd, fresh);
 
     pthread_mutex_lock(&p->lock);
     unref(d);
@@ -195,7 +195,7 @@ spot_open(struct place *p, struct slice path, struct spot *out, struct err *e)
         pthread_mutex_unlock(&p->lock);
         if (fd < 0)
             return cannot_open(e, path, cause);
-        d = insert(p, folder, fd);
+        d = insert(p, folder, fd, false);
     }
     out->place = p;
     out->parent = d;

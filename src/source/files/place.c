@@ -89,6 +89,8 @@ place_stat(struct place *p, struct slice path, struct stat *st, struct err *e)
         *e = why;
         return -1;
     }
+    if (s.parent->fresh)
+        return 0;
     if (fstatat(s.dir, s.name, st, AT_SYMLINK_NOFOLLOW) == 0)
         return 1;
     return errno == ENOENT ? 0 : err_sys(e, errno, "looking at %s", text_of_name(path));
@@ -116,8 +118,8 @@ place_open_existing(struct place *p, struct slice path, int *fd, struct err *e)
 }
 
 int
-place_file_begin(struct place *p, const struct entry *en, char *hidden, int *fd,
-                 struct err *e)
+place_file_begin(struct place *p, const struct entry *en, bool sized, char *hidden,
+                 int *fd, struct err *e)
 {
     CLEANUP(spot_release) struct spot s = SPOT_NONE;
 
@@ -133,7 +135,7 @@ place_file_begin(struct place *p, const struct entry *en, char *hidden, int *fd,
         got = openat(s.dir, hidden, flags, 0600);
     if (got < 0)
         return err_sys(e, errno, "creating %s", text_of_name(en->path));
-    if (en->size > 0 && ftruncate(got, (off_t)en->size) < 0) {
+    if (sized && en->size > 0 && ftruncate(got, (off_t)en->size) < 0) {
         err_sys(e, errno, "creating %s", text_of_name(en->path));
         close(got);
         (void)unlinkat(s.dir, hidden, 0);

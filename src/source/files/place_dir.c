@@ -77,7 +77,7 @@ place_dir(struct place *p, const struct entry *en, struct err *e)
         take_over(p, fd);
     else if (atomic_load(&p->inherits))
         meta_disinherit(&(struct meta_at){ -1, s.dir, s.name });
-    parents_add(p, en->path, fd);
+    parents_add(p, en->path, fd, made);
     return 0;
 }
 

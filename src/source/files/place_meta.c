@@ -33,9 +33,14 @@ set_mode(const struct meta_at *at, mode_t mode)
                        : fchmodat(at->dir, at->name, mode, AT_SYMLINK_NOFOLLOW);
 }
 
+/* To look is cheaper than to change what is right already. */
 static int
 change_owner(const struct meta_at *at, uid_t uid, gid_t gid)
 {
+    struct stat st;
+
+    if (at->fd >= 0 && fstat(at->fd, &st) == 0 && st.st_uid == uid && st.st_gid == gid)
+        return 0;
     return at->fd >= 0 ? fchown(at->fd, uid, gid)
                        : fchownat(at->dir, at->name, uid, gid, AT_SYMLINK_NOFOLLOW);
 }

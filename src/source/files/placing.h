@@ -28,6 +28,7 @@ struct parent {
     int fd;
     char *path;
     size_t len;
+    bool fresh;    /* we have made it: nothing was there before */
     unsigned refs; /* the cache has one */
     uint64_t used;
 };
@@ -67,8 +68,8 @@ MUST_USE int spot_open(struct place *p, struct slice path, struct spot *out,
 void spot_release(struct spot *s);
 #define SPOT_NONE ((struct spot){ .place = NULL })
 
-/* Puts a folder just opened into the cache; takes `fd` (O_PATH). */
-void parents_add(struct place *p, struct slice path, int fd);
+/* Puts a folder just opened, or made, into the cache; takes `fd` (O_PATH). */
+void parents_add(struct place *p, struct slice path, int fd, bool fresh);
 void parents_release(struct place *p);
 
 /* Metadata goes to `fd`, or with fd -1 to `name` in `dir`, following no link. */
