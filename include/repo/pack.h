@@ -3,9 +3,9 @@
  *
  *     header 64 | salt 16 | chunks | padding | sealed directory | footer 48
  *
- * The writer streams into a spool file through one aligned window (O_DIRECT
- * where the file system has it), hashing as it goes: memory does not depend
- * on the size of a pack. One thread. Bytes: drtool-format(5) PACKS.
+ * The writer streams into a spool file through aligned windows (O_DIRECT where
+ * the file system has it), hashing as it goes: memory does not depend on the size
+ * of a pack. One thread, and a scribe's. Bytes: drtool-format(5) PACKS.
  */
 #ifndef REPO_PACK_H
 #define REPO_PACK_H
@@ -21,6 +21,12 @@
 
 struct pack_writer;
 
+/* A thread that hashes and writes for one thread's writers, 7 MiB of windows. NULL when
+ * none can be started; writers without one do it themselves. */
+struct pack_scribe;
+struct pack_scribe *pack_scribe_new(void);
+void pack_scribe_free(struct pack_scribe *s); /* after its writers */
+
 /* A finished pack: a file in the spool that the caller passes on or unlinks. */
 struct pack_done {
     char *path; /* owned by who takes it */
@@ -30,8 +36,9 @@ struct pack_done {
 };
 
 MUST_USE int pack_begin(const struct keys *k, enum chunk_class class,
-                        const uint8_t session[ID_LEN], struct random *rnd, char *path,
-                        struct pack_writer **out, struct err *e); /* takes path */
+                        const uint8_t session[ID_LEN], struct random *rnd,
+                        struct pack_scribe *scribe, char *path, struct pack_writer **out,
+                        struct err *e); /* takes path; scribe: or NULL */
 /* Appends one sealed chunk; sets rec->offset and rec->key. */
 MUST_USE int pack_add(struct pack_writer *w, struct chunk_record *rec,
                       const struct chunk_key *key, struct slice sealed, struct err *e);

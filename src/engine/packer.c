@@ -29,6 +29,7 @@ struct packer {
     const struct session *session;
     struct backup_progress *progress;
     bool dry_run;
+    struct pack_scribe *scribe; /* or NULL */
     struct open_pack packs[PACKS];
     struct manifest_writer *manifest;
     struct chunk_tools tools;
@@ -54,7 +55,7 @@ static int store_node(void *arg, enum chunk_kind kind, struct slice plain,
                       struct chunk_id *id, struct err *e);
 
 struct packer *
-packer_new(struct repo *r, const struct session *s, bool dry_run,
+packer_new(struct repo *r, const struct session *s, bool dry_run, bool threaded,
            struct backup_progress *progress)
 {
     struct packer *p = mem_zalloc(sizeof *p);
@@ -65,6 +66,7 @@ packer_new(struct repo *r, const struct session *s, bool dry_run,
     p->progress = progress;
     p->waiting_end = &p->waiting;
     p->closed_bundle = -1;
+    p->scribe = threaded ? pack_scribe_new() : NULL;
     p->sealed = mem_alloc(chunk_room(CHUNK_RAW_MAX));
     chunk_tools_init(&p->tools, repo_level(r));
     p->manifest = manifest_writer_new(repo_keys(r), store_node, p);
@@ -79,6 +81,7 @@ packer_free(struct packer *p)
         return;
     for (size_t i = 0; i < PACKS; i++)
         pack_abort(p->packs[i].writer);
+    pack_scribe_free(p->scribe);
     while (p->waiting) {
         struct held *next = p->waiting->next;
         mem_free(p->waiting);
@@ -140,7 +143,7 @@ store_sealed(struct packer *p, struct chunk_record *rec, struct slice sealed,
     if (!o->writer
         && (index_pack_begin(repo_index(p->repo), &o->number, e) < 0
             || pack_begin(repo_keys(p->repo), class, p->session->id, repo_random(p->repo),
-                          fleet_spool_tmp(repo_fleet(p->repo)), &o->writer, e)
+                          p->scribe, fleet_spool_tmp(repo_fleet(p->repo)), &o->writer, e)
                    < 0))
         return -1;
     if (pack_add(o->writer, rec, key, sealed, e) < 0

@@ -6,8 +6,9 @@
 
 struct packer;
 
+/* `threaded`: packs are hashed and written by a thread of their own. */
 struct packer *packer_new(struct repo *r, const struct session *s, bool dry_run,
-                          struct backup_progress *progress);
+                          bool threaded, struct backup_progress *progress);
 void packer_free(struct packer *p);
 /* Does not keep the item; takes its list of entries. */
 MUST_USE int packer_take(struct packer *p, struct item *it, struct err *e);

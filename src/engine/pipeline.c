@@ -188,7 +188,7 @@ pipeline_start(struct repo *r, const struct session *s, unsigned threads, bool d
         (void)queue_put(p->sealed, p->sealed_memory[i]);
     }
     chunk_tools_init(&p->inline_tools, repo_level(r));
-    p->packer = packer_new(r, s, dry_run, progress);
+    p->packer = packer_new(r, s, dry_run, p->threads > 0, progress);
     *out = p;
     for (unsigned i = 0; i < p->threads; i++) {
         if (pthread_create(&p->workers[i], NULL, worker, p) != 0)

@@ -2,24 +2,24 @@
 #include "base/crc32c.h"
 #include "base/fs.h"
 
+#include "scribe.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
-#define WINDOW ((size_t)1 << 20)
 #define DIRECTORY_UNIT 1024 /* sealed directories tell their length only so finely */
 
 struct pack_writer {
     const struct keys *keys;
-    int fd;
-    bool direct;
+    struct pack_scribe *scribe;
+    struct scribed file;
     char *path;
     uint8_t *window;
     size_t filled;
     uint64_t size; /* bytes so far, those in the window included */
-    struct sha256 *hash;
     uint8_t head[PACK_BODY];
     enum chunk_class class;
     struct chunk_key keys_used[255];
@@ -35,32 +35,22 @@ static enum object_type type_of(enum chunk_class class)
 static int
 flush(struct pack_writer *w, struct err *e)
 {
-    struct slice s = { w->window, w->filled };
-    uint64_t at = w->size - w->filled;
+    size_t n = w->filled;
 
-    if (w->direct && w->filled % 4096 != 0) { /* the tail */
-        int flags = fcntl(w->fd, F_GETFL);
-        if (fcntl(w->fd, F_SETFL, flags & ~O_DIRECT) < 0)
-            return err_sys(e, errno, "writing the spool");
-        w->direct = false;
-    }
-    sha256_feed(w->hash, s);
-    if (fs_pwrite_all(w->fd, s, at, e) < 0)
-        return err_in(e, "writing the spool file %s", w->path);
     w->filled = 0;
-    return 0;
+    return scribe_write(w->scribe, &w->file, &w->window, n, w->size - n, e);
 }
 
 static int
 append(struct pack_writer *w, struct slice s, struct err *e)
 {
     while (s.len > 0) {
-        size_t n = WINDOW - w->filled < s.len ? WINDOW - w->filled : s.len;
+        size_t room = SCRIBE_WINDOW - w->filled, n = room < s.len ? room : s.len;
         memcpy(w->window + w->filled, s.ptr, n);
         w->filled += n;
         w->size += n;
         s = slice_sub(s, n, s.len - n);
-        if (w->filled == WINDOW && flush(w, e) < 0)
+        if (w->filled == SCRIBE_WINDOW && flush(w, e) < 0)
             return -1;
     }
     return 0;
@@ -68,7 +58,8 @@ append(struct pack_writer *w, struct slice s, struct err *e)
 
 int
 pack_begin(const struct keys *k, enum chunk_class class, const uint8_t session[ID_LEN],
-           struct random *rnd, char *path, struct pack_writer **out, struct err *e)
+           struct random *rnd, struct pack_scribe *scribe, char *path,
+           struct pack_writer **out, struct err *e)
 {
     struct header h = { .type = type_of(class), .group = k->group };
     AUTOBUF struct buf head = BUF(PACK_BODY);
@@ -76,17 +67,17 @@ pack_begin(const struct keys *k, enum chunk_class class, const uint8_t session[I
 
     w->keys = k;
     w->class = class;
+    w->scribe = scribe;
     w->path = path;
     w->records = BUF(PACK_DIRECTORY_MAX);
-    w->window = mem_pages(WINDOW);
-    w->hash = sha256_new();
-    w->direct = true;
-    w->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_DIRECT, 0600);
-    if (w->fd < 0 && errno == EINVAL) { /* a file system without O_DIRECT */
-        w->direct = false;
-        w->fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    w->window = scribe_window(scribe);
+    w->file = (struct scribed){ .direct = true, .path = path, .hash = sha256_new() };
+    w->file.fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_DIRECT, 0600);
+    if (w->file.fd < 0 && errno == EINVAL) { /* a file system without O_DIRECT */
+        w->file.direct = false;
+        w->file.fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     }
-    if (w->fd < 0)
+    if (w->file.fd < 0)
         return err_sys(e, errno, "creating %s", path);
     memcpy(h.repo, k->repo_id, ID_LEN);
     memcpy(h.session, session, ID_LEN);
@@ -236,9 +227,11 @@ pack_finish(struct pack_writer *w, bool pad, struct pack_done *out, struct err *
     }
     if (append_directory(w, buf_slice(&out->directory), e) < 0)
         return -1;
-    if (fdatasync(w->fd) < 0)
+    if (scribe_wait(w->scribe, &w->file, e) < 0)
+        return -1;
+    if (fdatasync(w->file.fd) < 0)
         return err_sys(e, errno, "writing %s to the disk", w->path);
-    sha256_end(w->hash, out->name);
+    sha256_end(w->file.hash, out->name);
     out->size = w->size;
     int rc = directory_parse(buf_slice(&out->directory), out->size, &parsed, e);
     assert(rc == 0 && parsed.chunk_count == w->chunk_count);
@@ -249,15 +242,18 @@ pack_finish(struct pack_writer *w, bool pad, struct pack_done *out, struct err *
 void
 pack_abort(struct pack_writer *w)
 {
+    struct err ignored = { 0 };
+
     if (!w)
         return;
-    if (w->fd >= 0)
-        close(w->fd);
+    (void)!scribe_wait(w->scribe, &w->file, &ignored);
+    scribe_give_back(w->scribe, w->window);
+    if (w->file.fd >= 0)
+        close(w->file.fd);
     if (w->path)
         unlink(w->path);
     mem_free(w->path);
-    mem_free(w->window);
-    sha256_free(w->hash);
+    sha256_free(w->file.hash);
     buf_release(&w->records);
     mem_free(w);
 }

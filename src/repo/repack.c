@@ -80,8 +80,8 @@ repo_repack(struct repo *r, const uint8_t name[32], uint64_t size, struct err *e
     if (rc == 0)
         rc = index_pack_begin(r->index, &number, e);
     if (rc == 0)
-        rc = pack_begin(r->keys, s.class, session, &r->random, fleet_spool_tmp(r->fleet),
-                        &w, e);
+        rc = pack_begin(r->keys, s.class, session, &r->random, NULL,
+                        fleet_spool_tmp(r->fleet), &w, e);
     if (rc == 0)
         rc = copy_chunks(r, &s, w, number, e);
     if (rc == 0)

@@ -1,6 +1,9 @@
 #include "support/fixture.h"
 #include "base/crc32c.h"
 
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* A pack of some chunks, written to a file and read back. */
@@ -9,6 +12,7 @@ struct bench {
     struct keys *keys;
     struct random random;
     struct session *session;
+    struct pack_scribe *scribe; /* NULL, unless a test makes one */
     struct pack_done done;
     struct buf bytes;
 };
@@ -27,6 +31,7 @@ bench_init(struct bench *b)
 static void
 bench_release(struct bench *b)
 {
+    pack_scribe_free(b->scribe);
     folder_remove(&b->folder);
     session_free(b->session);
     keys_free(b->keys);
@@ -63,7 +68,7 @@ write_pack(struct bench *b, const size_t *lengths, size_t n, bool pad)
     mem_free(b->done.path);
     buf_release(&b->done.directory);
     buf_clear(&b->bytes);
-    assert_ok(pack_begin(b->keys, CLASS_DATA, b->session->id, &b->random,
+    assert_ok(pack_begin(b->keys, CLASS_DATA, b->session->id, &b->random, b->scribe,
                          mem_printf("%s/pack-%llu", b->folder.path,
                                     (unsigned long long)b->random.counter),
                          &w, &e),
@@ -362,15 +367,93 @@ an_aborted_pack_leaves_no_file(void **state)
 
     (void)state;
     AUTOFREE char *path = folder_path(&b.folder, "pack");
-    assert_ok(pack_begin(b.keys, CLASS_META, b.session->id, &b.random, mem_strdup(path),
-                         &w, &e),
+    assert_ok(pack_begin(b.keys, CLASS_META, b.session->id, &b.random, NULL,
+                         mem_strdup(path), &w, &e),
               &e);
     assert_int_equal(access(path, F_OK), 0);
     pack_abort(w);
     assert_int_equal(access(path, F_OK), -1);
-    assert_err(pack_begin(b.keys, CLASS_META, b.session->id, &b.random,
+    assert_err(pack_begin(b.keys, CLASS_META, b.session->id, &b.random, NULL,
                           folder_path(&b.folder, "no/such/folder"), &w, &e),
                &e, ERR_NOT_FOUND);
+}
+
+/* Three packs at once, as a backup has them open, whose chunks go to each in turn. */
+static void
+packs_that_share_a_scribe_get_their_own_bytes(void **state)
+{
+    enum { PACKS = 3, CHUNKS = 60 };
+    static uint8_t noise[500000];
+    struct pack_writer *w[PACKS];
+    uint32_t offset[CHUNKS];
+    struct err e = { 0 };
+    BENCH(b);
+
+    (void)state;
+    b.scribe = pack_scribe_new();
+    assert_non_null(b.scribe);
+    for (size_t i = 0; i < PACKS; i++)
+        assert_ok(pack_begin(b.keys, CLASS_DATA, b.session->id, &b.random, b.scribe,
+                             mem_printf("%s/pack-%zu", b.folder.path, i), &w[i], &e),
+                  &e);
+    for (uint32_t i = 0; i < CHUNKS; i++) {
+        struct chunk_record rec = record(i, sizeof noise);
+        fill_bytes(noise, sizeof noise, i);
+        assert_ok(pack_add(w[i % PACKS], &rec, &b.session->key[CLASS_DATA],
+                           slice_of(noise, sizeof noise), &e),
+                  &e);
+        offset[i] = rec.offset;
+    }
+    for (uint32_t i = 0; i < PACKS; i++) {
+        uint8_t sha[32];
+        mem_free(b.done.path);
+        buf_release(&b.done.directory);
+        buf_clear(&b.bytes);
+        assert_ok(pack_finish(w[i], true, &b.done, &e), &e);
+        assert_ok(fs_read(b.done.path, PACK_MAX, &b.bytes, &e), &e);
+        sha256(buf_slice(&b.bytes), sha);
+        assert_memory_equal(sha, b.done.name, 32);
+        assert_ok(open_pack(&b, buf_slice(&b.bytes), &e), &e);
+        for (uint32_t c = i; c < CHUNKS; c += PACKS) {
+            fill_bytes(noise, sizeof noise, c);
+            assert_memory_equal(b.bytes.ptr + offset[c], noise, sizeof noise);
+        }
+    }
+}
+
+/* The disk is full, say: somebody is told, and the file goes. */
+static void
+what_a_scribe_cannot_write_is_told(void **state)
+{
+    static uint8_t noise[1 << 20];
+    struct pack_writer *w = NULL;
+    struct rlimit old, low;
+    struct err e = { 0 };
+    int rc = 0;
+    BENCH(b);
+
+    (void)state;
+    b.scribe = pack_scribe_new();
+    AUTOFREE char *path = folder_path(&b.folder, "pack");
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    low = (struct rlimit){ 3 << 20, old.rlim_max };
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+    assert_ok(pack_begin(b.keys, CLASS_DATA, b.session->id, &b.random, b.scribe,
+                         mem_strdup(path), &w, &e),
+              &e);
+    for (uint32_t i = 0; i < 8 && rc == 0; i++) {
+        struct chunk_record rec = record(i, sizeof noise);
+        rc = pack_add(w, &rec, &b.session->key[CLASS_DATA], slice_of(noise, sizeof noise),
+                      &e);
+    }
+    if (rc == 0)
+        rc = pack_finish(TAKE(w), false, &b.done, &e);
+    pack_abort(w);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    assert_int_equal(rc, -1);
+    assert_non_null(strstr(err_text(&e), path));
+    assert_int_equal(access(path, F_OK), -1);
 }
 
 /* Two sessions in one pack, as repacking makes them. */
@@ -384,7 +467,7 @@ chunks_of_several_sessions_share_a_pack(void **state)
     CLEANUP(session_free_p) struct session *other = session_new(b.keys, &b.random);
 
     (void)state;
-    assert_ok(pack_begin(b.keys, CLASS_DATA, b.session->id, &b.random,
+    assert_ok(pack_begin(b.keys, CLASS_DATA, b.session->id, &b.random, NULL,
                          folder_path(&b.folder, "pack"), &w, &e),
               &e);
     for (uint32_t i = 0; i < 6; i++) {
@@ -412,6 +495,8 @@ main(void)
         cmocka_unit_test(a_malformed_directory_is_refused),
         cmocka_unit_test(padded_packs_have_few_sizes),
         cmocka_unit_test(an_aborted_pack_leaves_no_file),
+        cmocka_unit_test(packs_that_share_a_scribe_get_their_own_bytes),
+        cmocka_unit_test(what_a_scribe_cannot_write_is_told),
         cmocka_unit_test(chunks_of_several_sessions_share_a_pack),
     };
 

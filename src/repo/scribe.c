@@ -1,0 +1,166 @@
+#include "scribe.h"
+#include "base/fs.h"
+#include "base/queue.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <string.h>
+
+#define WINDOWS 7 /* one for each open pack, and some on their way */
+
+struct job {
+    struct scribed *file;
+    uint8_t *window;
+    size_t len;
+    uint64_t at;
+};
+
+struct pack_scribe {
+    pthread_t thread;
+    uint8_t *memory[WINDOWS];
+    struct job jobs[WINDOWS]; /* as many as there are windows */
+    struct queue *windows, *free_jobs, *todo;
+    pthread_mutex_t lock; /* of the files' `pending` and `error` */
+    pthread_cond_t done;
+};
+
+static int
+write_window(struct scribed *f, struct slice bytes, uint64_t at, struct err *e)
+{
+    if (f->direct && bytes.len % 4096 != 0) { /* the tail */
+        int flags = fcntl(f->fd, F_GETFL);
+        if (fcntl(f->fd, F_SETFL, flags & ~O_DIRECT) < 0)
+            return err_sys(e, errno, "writing the spool");
+        f->direct = false;
+    }
+    sha256_feed(f->hash, bytes);
+    if (fs_pwrite_all(f->fd, bytes, at, e) < 0)
+        return err_in(e, "writing the spool file %s", f->path);
+    return 0;
+}
+
+static void *
+scribe_main(void *arg)
+{
+    struct pack_scribe *s = arg;
+    void *item;
+
+    while (queue_take(s->todo, &item)) {
+        struct job *j = item;
+        struct scribed *f = j->file;
+        struct err e = { 0 };
+        pthread_mutex_lock(&s->lock);
+        bool good = f->error.kind == ERR_NONE;
+        pthread_mutex_unlock(&s->lock);
+        if (good)
+            (void)!write_window(f, slice_of(j->window, j->len), j->at, &e);
+        (void)queue_put(s->windows, j->window);
+        (void)queue_put(s->free_jobs, j);
+        pthread_mutex_lock(&s->lock);
+        if (e.kind != ERR_NONE)
+            f->error = e;
+        f->pending--;
+        pthread_cond_broadcast(&s->done);
+        pthread_mutex_unlock(&s->lock);
+    }
+    return NULL;
+}
+
+struct pack_scribe *
+pack_scribe_new(void)
+{
+    struct pack_scribe *s = mem_zalloc(sizeof *s);
+
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->done, NULL);
+    s->windows = queue_new(WINDOWS);
+    s->free_jobs = queue_new(WINDOWS);
+    s->todo = queue_new(WINDOWS);
+    for (size_t i = 0; i < WINDOWS; i++) {
+        s->memory[i] = mem_pages(SCRIBE_WINDOW);
+        (void)queue_put(s->windows, s->memory[i]);
+        (void)queue_put(s->free_jobs, &s->jobs[i]);
+    }
+    if (pthread_create(&s->thread, NULL, scribe_main, s) == 0)
+        return s;
+    queue_cancel(s->todo); /* nobody to join */
+    s->thread = pthread_self();
+    pack_scribe_free(s);
+    return NULL;
+}
+
+void
+pack_scribe_free(struct pack_scribe *s)
+{
+    if (!s)
+        return;
+    queue_close(s->todo);
+    if (!pthread_equal(s->thread, pthread_self()))
+        pthread_join(s->thread, NULL);
+    queue_free(s->windows);
+    queue_free(s->free_jobs);
+    queue_free(s->todo);
+    for (size_t i = 0; i < WINDOWS; i++)
+        mem_free(s->memory[i]);
+    pthread_mutex_destroy(&s->lock);
+    pthread_cond_destroy(&s->done);
+    mem_free(s);
+}
+
+uint8_t *
+scribe_window(struct pack_scribe *s)
+{
+    void *window = NULL;
+
+    if (!s)
+        return mem_pages(SCRIBE_WINDOW);
+    (void)queue_take(s->windows, &window);
+    return window;
+}
+
+void
+scribe_give_back(struct pack_scribe *s, uint8_t *window)
+{
+    if (!s)
+        mem_free(window);
+    else if (window)
+        (void)queue_put(s->windows, window);
+}
+
+int
+scribe_write(struct pack_scribe *s, struct scribed *f, uint8_t **window, size_t len,
+             uint64_t at, struct err *e)
+{
+    void *item = NULL;
+
+    if (!s)
+        return write_window(f, slice_of(*window, len), at, e);
+    (void)queue_take(s->free_jobs, &item);
+    struct job *j = item;
+    *j = (struct job){ f, *window, len, at };
+    pthread_mutex_lock(&s->lock);
+    f->pending++;
+    bool bad = f->error.kind != ERR_NONE;
+    if (bad)
+        *e = f->error;
+    pthread_mutex_unlock(&s->lock);
+    (void)queue_put(s->todo, j);
+    *window = scribe_window(s);
+    return bad ? -1 : 0;
+}
+
+int
+scribe_wait(struct pack_scribe *s, struct scribed *f, struct err *e)
+{
+    if (!s)
+        return 0;
+    pthread_mutex_lock(&s->lock);
+    while (f->pending > 0)
+        pthread_cond_wait(&s->done, &s->lock);
+    bool bad = f->error.kind != ERR_NONE;
+    if (bad)
+        *e = f->error;
+    pthread_mutex_unlock(&s->lock);
+    return bad ? -1 : 0;
+}
