@@ -168,6 +168,87 @@ a_rotten_pack_that_no_index_names_is_healed(void **state)
     verify_well(&l, 1);
 }
 
+/* What was pruned. */
+
+/* One backup whose packs of data all targets prune, and one that needs none of them. */
+static void
+prune_first_backup(struct lab *l, struct buf *pruned)
+{
+    back_up_well(l);
+    site_open(&l->site);
+    for (size_t i = 0; i < TARGETS; i++)
+        condemn(l, i, i == 0 ? pruned : NULL);
+    site_close(&l->site);
+    back_up_well(l);
+    for (size_t i = 0; i < TARGETS; i++)
+        remove_packs(l, i, buf_slice(pruned));
+}
+
+static void
+heal_well(struct lab *l, struct verify_result *res)
+{
+    struct verify_options o = {
+        .level = 3, .heal = true, .threads = 1, .damage = lab_on_damage
+    };
+
+    lab_open(l);
+    assert_ok(engine_heal(l->site.repo, &o, NULL, res, &l->e), &l->e);
+    site_close(&l->site);
+    assert_int_equal(res->unhealed, 0);
+    assert_int_equal(res->damaged_files, 0);
+}
+
+/* An index names it as before. */
+static void
+what_was_pruned_is_not_missing_and_not_put_back(void **state)
+{
+    AUTOBUF struct buf pruned = BUF(1 << 16);
+    struct verify_result res;
+    LAB(l);
+
+    (void)state;
+    prune_first_backup(&l, &pruned);
+    verify_well(&l, 2);
+    heal_well(&l, &res);
+    for (size_t i = 0; i < pruned.len; i += 32)
+        assert_false(has_pack(&l, 1, pruned.ptr + i));
+}
+
+/* It has an index of the others, and no prune records. */
+static void
+what_was_pruned_before_a_target_was_made_is_not_missing_there(void **state)
+{
+    AUTOBUF struct buf pruned = BUF(1 << 16);
+    LAB(l);
+
+    (void)state;
+    prune_first_backup(&l, &pruned);
+    lab_new_disk(&l, 1);
+    site_close(&l.site);
+    sync_well(&l);
+    verify_well(&l, 2);
+}
+
+/* Targets may keep snapshots for different times. */
+static void
+what_only_another_target_prunes_is_missing_and_healed(void **state)
+{
+    AUTOBUF struct buf pruned = BUF(1 << 16);
+    struct verify_result res;
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    site_open(&l.site);
+    condemn(&l, 2, &pruned);
+    site_close(&l.site);
+    remove_packs(&l, 1, buf_slice(&pruned));
+    heal_well(&l, &res);
+    assert_int_equal(res.targets[1].healed, pruned.len / 32);
+    for (size_t i = 0; i < pruned.len; i += 32)
+        assert_true(has_pack(&l, 1, pruned.ptr + i));
+}
+
 int
 main(void)
 {
@@ -177,6 +258,9 @@ main(void)
         cmocka_unit_test(heal_removes_a_damaged_done_and_sync_puts_it_again),
         cmocka_unit_test(a_rotten_key_slot_does_not_spread),
         cmocka_unit_test(a_rotten_pack_that_no_index_names_is_healed),
+        cmocka_unit_test(what_was_pruned_is_not_missing_and_not_put_back),
+        cmocka_unit_test(what_was_pruned_before_a_target_was_made_is_not_missing_there),
+        cmocka_unit_test(what_only_another_target_prunes_is_missing_and_healed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -418,6 +418,18 @@ remove_packs(struct lab *l, size_t i, struct slice names)
     }
 }
 
+bool
+has_pack(struct lab *l, size_t i, const uint8_t name[32])
+{
+    CLEANUP(storage_close_p) struct storage *s = site_store(&l->site, i);
+    struct object_info info;
+    struct err e = { 0 };
+    char key[PACK_KEY_LEN + 1];
+
+    pack_key(key, name);
+    return storage_head(s, key, &info, &e) == 0;
+}
+
 unsigned
 complete_on(struct lab *l, size_t i)
 {

@@ -83,6 +83,7 @@ void packs_of(struct lab *l, size_t i, bool data, struct buf *names);
  * the names go to `names` (may be NULL). The repository is open. */
 void condemn(struct lab *l, size_t i, struct buf *names);
 void remove_packs(struct lab *l, size_t i, struct slice names);
+bool has_pack(struct lab *l, size_t i, const uint8_t name[32]);
 
 /* On how many snapshots can target `i` be relied? */
 unsigned complete_on(struct lab *l, size_t i);
