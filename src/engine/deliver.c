@@ -4,6 +4,8 @@
 #include "base/log.h"
 #include "base/text.h"
 
+#include "renew.h"
+
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +19,7 @@ struct work {
     bool committed;
     struct err why;
     struct buf condemned; /* packs of the main snapshot that must be stored anew */
+    struct buf others;    /* the same, of snapshots that wait besides */
 };
 
 struct delivery {
@@ -273,8 +276,8 @@ commit_row(struct delivery *d, struct target *t, size_t index, const char *key,
         note_commit(d, index);
     if (o == COMMITTED || (o == DROPPED && !main))
         return 1;
-    if (main && o == CONDEMNED)
-        buf_put_slice(&w->condemned, buf_slice(&condemned));
+    if (o == CONDEMNED)
+        buf_put_slice(main ? &w->condemned : &w->others, buf_slice(&condemned));
     if (main || one.kind == ERR_CANCELLED) {
         *e = one;
         return -1;
@@ -321,6 +324,7 @@ deliver_to(void *arg, struct target *t, size_t index)
 
     if (w->committed)
         return;
+    w->why = e;
     if (wait_for_lane(d, t, &e) < 0 || commit_pending(d, t, index, &e) < 0) {
         w->why = e;
         if (e.kind != ERR_CONFLICT) /* condemned packs are not the target's fault */
@@ -360,37 +364,18 @@ replace_snapshot(struct delivery *d, struct slice condemned, struct err *e)
     struct repo *r = d->repo;
     AUTOBUF struct buf packs = BUF(PACKS_MAX);
     char key[CHAIN_KEY_LEN + 1];
-    uint32_t first = index_packs(repo_index(r));
 
-    for (size_t i = 0; i + 32 <= condemned.len; i += 32) {
-        struct object_info info = { 0 };
-        char name[PACK_KEY_LEN + 1];
-        bool found = false;
-        pack_key(name, condemned.ptr + i);
-        for (size_t j = 0; j < fleet_count(repo_fleet(r)) && !found; j++) {
-            struct err none = { 0 };
-            found = storage_head(fleet_target(repo_fleet(r), j)->store, name, &info,
-                                 &none)
-                 == 0;
-        }
-        if (!found)
-            return err_set(e, ERR_CORRUPT, 0,
-                           "%s was pruned while it was needed; back up "
-                           "again",
-                           name);
-        if (repo_repack(r, condemned.ptr + i, info.size, e) < 0)
-            return -1;
-    }
     if (packs_but(d, condemned, &packs, e) < 0)
         return -1;
-    for (uint32_t n = first; n < index_packs(repo_index(r)); n++) {
-        uint8_t name[32];
-        uint64_t size;
-        int rc = index_pack(repo_index(r), n, name, &size, e);
-        if (rc < 0)
+    for (size_t i = 0; i + 32 <= condemned.len; i += 32) {
+        char name[PACK_KEY_LEN + 1];
+        int rc = renew_pack(r, condemned.ptr + i, &packs, e);
+        pack_key(name, condemned.ptr + i);
+        if (rc == 0)
+            err_set(e, ERR_CORRUPT, 0, "%s was pruned while it was needed; back up again",
+                    name);
+        if (rc <= 0)
             return -1;
-        if (rc == 1)
-            buf_put(&packs, name, 32);
     }
     if (repo_publish_index(r, e) < 0
         || d->options->successor(d->options->arg, d->snapshot, buf_slice(&packs), key, e)
@@ -401,18 +386,20 @@ replace_snapshot(struct delivery *d, struct slice condemned, struct err *e)
         struct err one = { 0 };
         if (target_is_up(repo_fleet(r), t) && void_replaced(r, t, &one) < 0)
             log_warn("target %s: %s", t->name, err_text(&one));
-        d->work[i] = (struct work){ .condemned = BUF(PACKS_MAX) };
+        d->work[i].committed = false;
     }
     snprintf(d->snapshot, sizeof d->snapshot, "%s", key);
     return 0;
 }
 
-/* Takes the union of what the targets condemn; true when there is any. */
-static bool
-gather_condemned(struct delivery *d, struct buf *out)
+/* Takes the union of what the targets condemn. */
+static void
+gather_condemned(struct delivery *d, bool others, struct buf *out)
 {
     for (size_t i = 0; i < FLEET_TARGETS_MAX; i++) {
-        struct slice c = buf_slice(&d->work[i].condemned);
+        struct work *w = &d->work[i];
+        struct buf *from = others ? &w->others : &w->condemned;
+        struct slice c = buf_slice(from);
         for (size_t k = 0; k + 32 <= c.len; k += 32) {
             bool known = false;
             for (size_t j = 0; j + 32 <= out->len && !known; j += 32)
@@ -420,9 +407,23 @@ gather_condemned(struct delivery *d, struct buf *out)
             if (!known)
                 buf_put(out, c.ptr + k, 32);
         }
-        buf_release(&d->work[i].condemned);
+        buf_clear(from);
     }
-    return out->len > 0;
+}
+
+/* Stores anew what is being pruned and still needed. 1 something was; 0; -1. */
+static int
+renew(struct delivery *d, struct err *e)
+{
+    AUTOBUF struct buf condemned = BUF(PACKS_MAX), others = BUF(PACKS_MAX);
+
+    gather_condemned(d, false, &condemned);
+    gather_condemned(d, true, &others);
+    if (others.len > 0 && renew_waiting(d->repo, buf_slice(&others), d->snapshot, e) < 0)
+        return -1;
+    if (condemned.len == 0 || !d->options->successor)
+        return others.len > 0;
+    return replace_snapshot(d, buf_slice(&condemned), e) < 0 ? -1 : 1;
 }
 
 static void
@@ -449,30 +450,23 @@ engine_deliver(struct repo *r, const struct deliver_options *o,
                struct target_result *results, struct err *e)
 {
     struct delivery d = { .repo = r, .options = o };
-    int rc = 0;
+    int rc = 1;
 
     pthread_mutex_init(&d.lock, NULL);
     if (o->snapshot)
         snprintf(d.snapshot, sizeof d.snapshot, "%s", o->snapshot);
     d.until_ms = o->timeout_ms ? clock_mono_ms() + o->timeout_ms : 0;
     for (size_t i = 0; i < FLEET_TARGETS_MAX; i++)
-        d.work[i].condemned = BUF(PACKS_MAX);
-    for (int round = 0; round < ROUNDS; round++) {
-        AUTOBUF struct buf condemned = BUF(PACKS_MAX);
+        d.work[i].condemned = d.work[i].others = BUF(PACKS_MAX);
+    for (int round = 0; round < ROUNDS && rc == 1; round++) {
         fleet_each(repo_fleet(r), false, deliver_to, &d);
-        if (cancel_check(e) < 0) {
-            rc = -1;
-            break;
-        }
-        if (!gather_condemned(&d, &condemned) || !o->successor)
-            break;
-        rc = replace_snapshot(&d, buf_slice(&condemned), e);
-        if (rc < 0)
-            break;
+        rc = cancel_check(e) < 0 ? -1 : renew(&d, e);
     }
     report(&d, results);
-    for (size_t i = 0; i < FLEET_TARGETS_MAX; i++)
+    for (size_t i = 0; i < FLEET_TARGETS_MAX; i++) {
         buf_release(&d.work[i].condemned);
+        buf_release(&d.work[i].others);
+    }
     pthread_mutex_destroy(&d.lock);
-    return rc;
+    return rc < 0 ? -1 : 0;
 }

@@ -322,10 +322,12 @@ a_pack_that_the_first_target_lost_comes_from_another(void **state)
     restore_well(&l, true);
 }
 
-/* What a target's own prune records name may be gone the next moment. */
+/* What a target's own prune records name may be gone the next moment, and its name
+ * does not come back. */
 static void
 a_snapshot_is_not_completed_on_packs_that_are_being_pruned(void **state)
 {
+    AUTOBUF struct buf condemned = BUF(1 << 16);
     struct sync_result res;
     LAB(l);
 
@@ -333,11 +335,47 @@ a_snapshot_is_not_completed_on_packs_that_are_being_pruned(void **state)
     back_up_well(&l);
     remove_objects(&l, 1, "done");
     site_open(&l.site);
-    condemn(&l, 1, NULL);
+    condemn(&l, 1, &condemned);
     site_close(&l.site);
     sync_once(&l, &res);
-    assert_false(res.targets[1].committed);
+    assert_true(res.targets[1].committed);
+    assert_int_equal(complete_on(&l, 1), 1);
+    remove_packs(&l, 1, buf_slice(&condemned));
+    sync_well(&l);
+    for (size_t i = 0; i < condemned.len; i += 32)
+        assert_false(has_pack(&l, 1, condemned.ptr + i));
+    remove_objects(&l, 0, "pack");
+    remove_objects(&l, 2, "pack");
+    restore_well(&l, true);
+}
+
+/* Nobody can ever complete it: it does not make every sync fail. */
+static void
+a_snapshot_whose_packs_were_pruned_everywhere_waits_no_more(void **state)
+{
+    AUTOBUF struct buf condemned = BUF(1 << 16);
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    site_open(&l.site);
+    for (size_t i = 0; i < TARGETS; i++) {
+        remove_objects(&l, i, "done");
+        condemn(&l, i, i == 0 ? &condemned : NULL);
+    }
+    assert_ok(state_commit_add(repo_state(l.site.repo), l.result.key, "t1",
+                               buf_slice(&condemned), &l.e),
+              &l.e);
+    site_close(&l.site);
+    for (size_t i = 0; i < TARGETS; i++)
+        remove_packs(&l, i, buf_slice(&condemned));
+    sync_well(&l);
+    lab_open(&l);
+    assert_int_equal(rows_of(&l, "t1"), 0);
+    site_close(&l.site);
     assert_int_equal(complete_on(&l, 1), 0);
+    back_up_well(&l);
+    restore_well(&l, true);
 }
 
 /* What can be completed nowhere any more does not make every sync fail. */
@@ -482,6 +520,7 @@ main(void)
         cmocka_unit_test(a_key_that_opens_nothing_gives_on_no_hole_either),
         cmocka_unit_test(a_pack_that_the_first_target_lost_comes_from_another),
         cmocka_unit_test(a_snapshot_is_not_completed_on_packs_that_are_being_pruned),
+        cmocka_unit_test(a_snapshot_whose_packs_were_pruned_everywhere_waits_no_more),
         cmocka_unit_test(a_snapshot_too_old_to_be_completed_is_left_alone),
     };
 
