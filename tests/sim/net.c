@@ -102,6 +102,27 @@ is_late(const struct end *x, const char *key)
     return false;
 }
 
+/* A pack that was deleted stays away. */
+static void
+note_deletes(const struct end *x, const char *const *keys, size_t count)
+{
+    struct store *s = &x->net->store[x->target];
+
+    for (size_t i = 0; i < count; i++)
+        if (strncmp(keys[i], "pack/", 5) == 0)
+            storage_key_copy(s->deleted[s->deleted_count++ % DELETED_MAX], keys[i]);
+}
+
+static void
+note_return(const struct end *x, const char *key)
+{
+    struct store *s = &x->net->store[x->target];
+
+    for (unsigned i = 0; i < s->deleted_count && i < DELETED_MAX; i++)
+        if (strcmp(s->deleted[i], key) == 0)
+            storage_key_copy(s->back, key);
+}
+
 static int
 end_put(struct storage *s, const char *key, const struct body *body, unsigned flags,
         struct err *e)
@@ -114,6 +135,8 @@ end_put(struct storage *s, const char *key, const struct body *body, unsigned fl
         return -1;
     snprintf(path, sizeof path, "%s/%s", x->folder, key);
     bool known = stat(path, &st) == 0;
+    if (!known)
+        note_return(x, key);
     int rc = storage_put(x->fault, key, body, flags, e);
     if (rc == 0 || stat(path, &st) == 0)
         note_put(x, key, known);
@@ -183,6 +206,7 @@ end_remove(struct storage *s, const char *const *keys, size_t count, struct err 
 
     if (go(x, e) < 0)
         return -1;
+    note_deletes(x, keys, count);
     int rc = storage_remove(x->fault, keys, count, e);
     come_back(x);
     return rc;
@@ -235,6 +259,17 @@ net_wrap(struct net *net, size_t target, struct storage *inner)
                                 .traits = traits,
                                 .url = mem_strdup(storage_url(inner)) };
     return &x->base;
+}
+
+bool
+net_lags(const struct net *net, size_t target)
+{
+    const struct store *s = &net->store[target];
+    bool lags = s->late_ms > 0;
+
+    for (size_t i = 0; i < LATE_MAX && !lags; i++)
+        lags = s->late[i].until_ms > clock_mono_ms();
+    return lags;
 }
 
 void

@@ -11,6 +11,7 @@
 
 #define TARGETS 3
 #define LATE_MAX 512 /* objects that are not listed yet */
+#define DELETED_MAX 256
 
 /* One host's way to one target; the moments are of the simulated clock. */
 struct line {
@@ -30,6 +31,9 @@ struct store {
     uint32_t late_ms; /* a put is listed so much later, at most */
     int64_t skew_s;   /* of its clock */
     struct late late[LATE_MAX];
+    char deleted[DELETED_MAX][STORAGE_KEY_MAX + 1]; /* packs; the oldest are forgotten */
+    unsigned deleted_count;
+    char back[STORAGE_KEY_MAX + 1]; /* one of them that was put again; "": none */
 };
 
 struct net {
@@ -40,5 +44,6 @@ struct net {
 /* Round `inner`, a folder, for whichever host calls. */
 struct storage *net_wrap(struct net *net, size_t target, struct storage *inner);
 void net_heal(struct net *net); /* all lines and stores do as they should */
+bool net_lags(const struct net *net, size_t target); /* does it list late just now? */
 
 #endif

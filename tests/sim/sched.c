@@ -41,7 +41,8 @@ static struct {
     struct thread threads[THREADS_MAX];
     size_t count;
     bool dead[HOSTS];
-    uint64_t steps[HOSTS], die_at[HOSTS];
+    uint64_t steps[HOSTS], die_at[HOSTS], suspend_at[HOSTS];
+    int64_t suspend_ms[HOSTS], asleep_until_ms[HOSTS];
 } s;
 
 static __thread struct thread *self;
@@ -102,21 +103,15 @@ all_over(void)
     return true;
 }
 
-static bool
-may_run(const struct thread *t)
+/* From when on a thread that is not over may run, if nobody wakes it before. */
+static int64_t
+runs_at(const struct thread *t)
 {
-    if (is_over(t))
-        return false;
-    switch (t->wait) {
-    case WAIT_NONE:
-        return true;
-    case WAIT_JOIN:
-        return is_over(t->on) || t->until_ms <= s.clock->ms;
-    case WAIT_ALL:
-        return all_over();
-    default:
-        return t->until_ms <= s.clock->ms;
-    }
+    int64_t asleep = t->host == HOST_NONE ? 0 : s.asleep_until_ms[t->host];
+    bool ready = t->wait == WAIT_NONE || (t->wait == WAIT_JOIN && is_over(t->on))
+              || (t->wait == WAIT_ALL && all_over());
+
+    return ready || t->until_ms < asleep ? asleep : t->until_ms;
 }
 
 static void
@@ -140,10 +135,11 @@ choose(void)
         size_t n = 0;
         for (size_t i = 0; i < s.count; i++) {
             struct thread *t = &s.threads[i];
-            if (may_run(t))
+            int64_t at = is_over(t) ? INT64_MAX : runs_at(t);
+            if (at <= s.clock->ms)
                 ready[n++] = t;
-            else if (!is_over(t) && t->until_ms < first)
-                first = t->until_ms;
+            else if (at < first)
+                first = at;
         }
         if (n > 0)
             return ready[n == 1 ? 0 : sched_draw((uint32_t)n)];
@@ -166,6 +162,8 @@ give_way(void)
         uint64_t step = ++s.steps[me->host];
         if (s.die_at[me->host] != 0 && step >= s.die_at[me->host])
             s.dead[me->host] = true;
+        if (step == s.suspend_at[me->host])
+            s.asleep_until_ms[me->host] = s.clock->ms + s.suspend_ms[me->host];
     }
     next = choose();
     if (next == me)
@@ -311,6 +309,13 @@ void
 sched_die_after(int host, uint64_t steps)
 {
     s.die_at[host] = steps ? s.steps[host] + steps : 0;
+}
+
+void
+sched_suspend(int host, uint64_t steps, int64_t ms)
+{
+    s.suspend_at[host] = steps ? s.steps[host] + steps : 0;
+    s.suspend_ms[host] = ms;
 }
 
 bool

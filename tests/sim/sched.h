@@ -38,6 +38,9 @@ int sched_host(void); /* of the calling thread */
 /* The host dies at its `steps`-th step from now on; 0: it does not. */
 void sched_die_after(int host, uint64_t steps);
 bool sched_died(int host);
+/* At its `steps`-th step from now on nothing of the host runs for `ms`, as when a
+ * machine is suspended; 0: never. */
+void sched_suspend(int host, uint64_t steps, int64_t ms);
 uint64_t sched_steps(int host);
 
 void sched_sleep(int64_t ms); /* of the simulated clock */

@@ -6,8 +6,12 @@
  *              what a target shows as complete is restored from it alone, exactly,
  *              unless that very target was hurt since
  *   survival   at most one target is hurt at a time; then the others keep it all
+ *   deletes    old snapshots are forgotten, on all targets or on one, and what nothing
+ *              needs is pruned (sim/prune.h) while others store: what is not forgotten
+ *              stays whole, and a pack that was deleted is not put there again
  *   quiet      over good lines with all targets whole a backup ends well, and
- *              after a sync all targets hold all snapshots and nothing waits
+ *              after a sync all targets hold all snapshots that are not forgotten
+ *              there, and nothing waits
  *   honesty    a status never tells of more targets than hold the snapshot, a
  *              restore that succeeds gave the right files, nobody crashes or hangs
  */
@@ -42,8 +46,9 @@ struct snap {
     char key[CHAIN_KEY_LEN + 1];
     int host;
     unsigned version;
-    unsigned acked; /* targets that must have it */
-    bool quorum;    /* it was told to be safe */
+    unsigned acked;     /* targets that must have it */
+    unsigned forgotten; /* targets that need not have it any more */
+    bool quorum;        /* it was told to be safe */
 };
 
 struct run {
@@ -64,7 +69,7 @@ struct run {
     size_t saved_target;
     unsigned saved_snaps; /* how many snaps were there then */
     unsigned saved_acked[SNAPS_MAX];
-    uint64_t usual_steps; /* of a task, to choose when it dies */
+    uint64_t usual_steps[DEEDS]; /* to choose when one dies */
     bool remote[TARGETS];
     uint64_t spool_max;
 };
@@ -243,8 +248,17 @@ check(struct run *r, bool full)
 
 /* What hosts do. */
 
-static const char *const deeds[] = { "-",       "init", "backup", "sync",
-                                     "restore", "heal", "verify", "add" };
+static const char *const deeds[DEEDS] = { "-",    "init",   "backup", "sync",   "restore",
+                                          "heal", "verify", "add",    "forget", "prune" };
+
+static void
+write_files(struct run *r, int host)
+{
+    AUTOFREE char *name = mem_printf("src%d", host);
+    AUTOFREE char *src = place_path(&r->place, name);
+
+    tree_write(src, host, r->version[host], 2000000000 + r->world->clock.ms / 1000);
+}
 
 static void
 plan(struct run *r, int host, enum deed deed)
@@ -253,12 +267,19 @@ plan(struct run *r, int host, enum deed deed)
                                          .threads = one_in(r, 2) ? 0 : 1 + draw(r, 2),
                                          .spool_max = r->spool_max };
     if (deed == DO_BACKUP) {
-        AUTOFREE char *name = mem_printf("src%d", host);
-        AUTOFREE char *src = place_path(&r->place, name);
         if (!one_in(r, 5))
             r->version[host]++;
-        tree_write(src, host, r->version[host], 2000000000 + r->world->clock.ms / 1000);
+        else if (one_in(r, 2))
+            r->version[host] = draw(r, r->version[host] + 1);
+        write_files(r, host);
     }
+}
+
+/* At one of its steps, as a task of that kind usually has. */
+static uint64_t
+draw_step(struct run *r, const struct task *t)
+{
+    return 1 + draw(r, (uint32_t)r->usual_steps[t->deed] + 100);
 }
 
 static void
@@ -293,14 +314,35 @@ note(struct run *r, int host)
             wrong(r, "host %d did not end its %s", host, deeds[t->deed]);
         return;
     }
-    r->usual_steps = o->steps;
+    r->usual_steps[t->deed] = o->steps;
     say(r, "host %d: %s: %s, on targets %x%s", host, deeds[t->deed],
         o->rc < 0 ? err_text(&o->e) : status_name(o->status), o->committed,
         o->rollback_seen ? ", a rollback was seen" : "");
+    if (t->deed == DO_PRUNE)
+        say(r, "host %d: %u packs of t%zu deleted, %zu are marked", host, o->deleted,
+            t->target, r->world->plan[host][t->target].count);
     if (o->rc == 0 && t->deed == DO_BACKUP)
         note_backup(r, host, o);
     if (o->rc < 0 && o->e.kind == ERR_FORGED && t->deed == DO_RESTORE)
         wrong(r, "a restore gave wrong files: %s", err_text(&o->e));
+}
+
+/* A target may or may not show what it need not keep, but not packs that it deleted. */
+static void
+note_deletes(struct run *r)
+{
+    const struct world *w = r->world;
+
+    for (size_t i = 0; i < r->snap_count; i++)
+        for (size_t k = 0; k < w->forgotten_count; k++)
+            if (strcmp(r->snaps[i].key, w->forgotten[k].key) == 0) {
+                r->snaps[i].forgotten = w->forgotten[k].from;
+                r->snaps[i].acked &= ~w->forgotten[k].from;
+            }
+    for (size_t t = 0; t < TARGETS; t++)
+        if (w->net.store[t].back[0])
+            wrong(r, "%s was deleted from t%zu and put there again", w->net.store[t].back,
+                  t);
 }
 
 static void
@@ -311,6 +353,7 @@ step(struct run *r)
         wrong(r, "a host crashed or hung");
     for (int h = 0; h < HOSTS; h++)
         note(r, h);
+    note_deletes(r);
     for (int h = 0; h < HOSTS; h++)
         r->place.task[h] = (struct task){ .deed = DO_NOTHING };
 }
@@ -333,6 +376,15 @@ do_well(struct run *r, int host, enum deed deed)
 }
 
 /* What happens to targets. */
+
+/* It is as it was, or empty: what was deleted there since is not known any more. */
+static void
+unlearn(struct run *r, size_t t)
+{
+    r->world->net.store[t].deleted_count = 0;
+    for (size_t i = 0; i < r->world->forgotten_count; i++)
+        r->world->forgotten[i].told &= ~(1u << t);
+}
 
 static void
 save_target(struct run *r)
@@ -365,6 +417,7 @@ roll_back(struct run *r)
           r->place.root, t);
     r->hurt = t;
     r->wiped = r->saved_made != r->made[t]; /* what it was before is refused */
+    unlearn(r, t);
     r->touched = true;
     for (size_t i = 0; i < r->snap_count; i++)
         if (i >= r->saved_snaps || !(r->saved_acked[i] & bit))
@@ -382,6 +435,7 @@ wipe(struct run *r)
     shell(r, "rm -rf %s/t%zu && mkdir %s/t%zu", r->place.root, t, r->place.root, t);
     r->hurt = t;
     r->wiped = true;
+    unlearn(r, t);
     for (size_t i = 0; i < r->snap_count; i++)
         r->snaps[i].acked &= ~(1u << t);
 }
@@ -436,6 +490,7 @@ put_in_order(struct run *r)
     if (r->hurt != NOBODY && r->wiped) {
         shell(r, "rm -rf %s/t%zu && mkdir %s/t%zu", r->place.root, r->hurt, r->place.root,
               r->hurt);
+        unlearn(r, r->hurt);
         r->made[r->hurt]++;
         good_lines(r);
         plan(r, 0, DO_ADD);
@@ -446,6 +501,8 @@ put_in_order(struct run *r)
             wrong(r, "t%zu cannot be made a target again: %s", r->hurt, err_text(&o->e));
     }
     remove_stale(r);
+    if (r->world->forgotten_count > 0)
+        (void)do_well(r, 0, DO_FORGET);
     (void)do_well(r, 0, DO_SYNC);
     (void)do_well(r, 1, DO_SYNC);
     (void)do_well(r, 0, DO_HEAL);
@@ -469,7 +526,7 @@ put_in_order(struct run *r)
               (unsigned long long)o->missing, (unsigned long long)o->damaged);
     for (size_t i = 0; i < r->snap_count; i++)
         if (r->snaps[i].quorum)
-            r->snaps[i].acked = (1u << TARGETS) - 1;
+            r->snaps[i].acked = ((1u << TARGETS) - 1) & ~r->snaps[i].forgotten;
 }
 
 static void
@@ -510,7 +567,69 @@ work(struct run *r)
         plan(r, !h, usual[draw(r, COUNT_OF(usual))]);
     for (int i = 0; i < HOSTS; i++)
         if (r->place.task[i].deed != DO_NOTHING && one_in(r, 4))
-            r->place.task[i].die_after = 1 + draw(r, (uint32_t)r->usual_steps + 100);
+            r->place.task[i].die_after = draw_step(r, &r->place.task[i]);
+    step(r);
+}
+
+/* What a host forgot comes back to its files: packs are wanted that nothing needs. */
+static void
+bring_back(struct run *r, int host)
+{
+    size_t first = r->snap_count ? draw(r, (uint32_t)r->snap_count) : 0;
+
+    for (size_t i = 0; i < r->snap_count; i++) {
+        const struct snap *s = &r->snaps[(first + i) % r->snap_count];
+        if (s->forgotten && s->host == host) {
+            r->version[host] = s->version;
+            write_files(r, host);
+            return;
+        }
+    }
+}
+
+static void
+forget(struct run *r, int host)
+{
+    draw_lines(r);
+    plan(r, host, DO_FORGET);
+    r->place.task[host].forget = 1 + draw(r, 3);
+    step(r);
+    r->world->clock.ms += (DAY_S + (int64_t)draw(r, DAY_S / 2)) * 1000;
+}
+
+/* Somebody prunes while the other host does what it does, which may begin before the
+ * mark and end behind the sweep. */
+static void
+tidy(struct run *r)
+{
+    static const enum deed others[] = { DO_BACKUP, DO_BACKUP, DO_BACKUP, DO_BACKUP,
+                                        DO_BACKUP, DO_SYNC,   DO_SYNC,   DO_PRUNE };
+    int h = (int)draw(r, HOSTS);
+
+    if (!one_in(r, 3))
+        forget(r, (int)draw(r, HOSTS));
+    draw_lines(r);
+    plan(r, h, DO_PRUNE);
+    plan(r, !h, others[draw(r, COUNT_OF(others))]);
+    if (r->place.task[!h].deed == DO_BACKUP && !one_in(r, 4))
+        bring_back(r, !h);
+    for (int i = 0; i < HOSTS; i++) {
+        struct task *t = &r->place.task[i];
+        do
+            t->target = draw(r, TARGETS);
+        while (!(r->place.forgetful >> t->target & 1) && !one_in(r, 4));
+        r->world->net.store[t->target].late_ms = one_in(r, 2) ? 0 : draw(r, 20 * 60000);
+        t->stays = !one_in(r, 3);
+        if (one_in(r, 5))
+            t->die_after = draw_step(r, t);
+        if (one_in(r, i == h ? 2 : 3))
+            continue;
+        t->suspend_after = draw_step(r, t);
+        t->suspend_ms = 1000
+                      * (one_in(r, i == h ? 2 : 4)
+                             ? (int64_t)draw(r, 7200)
+                             : DAY_S - 1800 + (int64_t)draw(r, 10800));
+    }
     step(r);
 }
 
@@ -540,6 +659,9 @@ happen(struct run *r)
         if (one_in(r, 2))
             put_in_order(r);
         break;
+    case 6:
+        tidy(r);
+        break;
     default:
         work(r);
     }
@@ -558,13 +680,12 @@ begin(struct run *r, const char *template)
         r->remote[i] = one_in(r, 2);
     r->spool_max = one_in(r, 8) ? 700000 : 0;
     r->place.distinct_sites = one_in(r, 2);
-    r->usual_steps = 1000;
+    r->place.forgetful = one_in(r, 2) ? (1u << TARGETS) - 1 : 1u << draw(r, TARGETS);
+    for (size_t i = 0; i < DEEDS; i++)
+        r->usual_steps[i] = i == DO_FORGET || i == DO_PRUNE ? 200 : 1000;
     r->hurt = NOBODY;
-    for (int h = 0; h < HOSTS; h++) {
-        AUTOFREE char *name = mem_printf("src%d", h);
-        AUTOFREE char *src = place_path(&r->place, name);
-        tree_write(src, h, 0, 2000000000);
-    }
+    for (int h = 0; h < HOSTS; h++)
+        write_files(r, h);
 }
 
 static void
@@ -596,7 +717,7 @@ run(struct world *w, uint64_t seed, bool verbose, const char *template)
     r->chance.seed = sim_mix(seed, 1);
     r->verbose = verbose;
     begin(r, template);
-    unsigned steps = 12 + draw(r, 16);
+    unsigned steps = 12 + draw(r, 15);
     for (r->step = 1; r->step <= steps && !r->failed; r->step++) {
         r->touched = false;
         happen(r);

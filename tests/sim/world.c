@@ -198,6 +198,83 @@ add(struct repo *r, size_t target, struct err *e)
     return repo_target_add(r, fleet_target(repo_fleet(r), target), e);
 }
 
+/* What it was decided to forget, until a target shows no more of it. */
+static int
+forget_all(struct place *p, struct repo *r, const struct snapshot_list *l, struct err *e)
+{
+    struct fleet *f = repo_fleet(r);
+
+    for (size_t i = 0; i < p->world->forgotten_count; i++) {
+        struct forgotten *x = &p->world->forgotten[i];
+        const struct snapshot_row *row = NULL;
+        for (size_t k = 0; k < l->count && !row; k++)
+            row = strcmp(l->rows[k].key, x->key) == 0 ? &l->rows[k] : NULL;
+        for (size_t t = 0; t < TARGETS; t++) {
+            unsigned bit = 1u << t;
+            bool left = row && (row->snap | row->done) & bit;
+            if (!(x->from & bit) || !(l->asked & bit) || (x->told & bit && !left))
+                continue;
+            if (prune_forget(r, fleet_target(f, t), x->key, row && row->gone & bit, e)
+                < 0)
+                return -1;
+            x->told |= bit;
+        }
+    }
+    return 0;
+}
+
+/* May it go? Not the newest of its host that is complete, and none that would be left
+ * on less than two targets of those that are to keep it. */
+static bool
+may_forget(const struct place *p, const struct snapshot_list *l, size_t i)
+{
+    const struct snapshot_row *row = &l->rows[i];
+    unsigned keep = ((1u << TARGETS) - 1) & ~p->forgetful;
+    bool newer = false;
+
+    for (size_t k = 0; k < l->count && !newer; k++)
+        newer = snapshot_committed(&l->rows[k]) && l->rows[k].name.seq > row->name.seq
+             && strcmp(l->rows[k].name.host, row->name.host) == 0;
+    for (size_t k = 0; k < p->world->forgotten_count && newer; k++)
+        newer = strcmp(p->world->forgotten[k].key, row->key) != 0;
+    return newer && snapshot_committed(row)
+        && (row->snap & row->done & ~row->gone & keep) == keep;
+}
+
+static int
+forget(struct place *p, struct repo *r, unsigned count, struct err *e)
+{
+    CLEANUP(snapshot_list_release) struct snapshot_list l = { 0 };
+    struct world *w = p->world;
+
+    if (repo_snapshots(r, &l, e) < 0)
+        return -1;
+    for (size_t i = 0; i < l.count && count > 0; i++) {
+        if (w->forgotten_count == SEEN_MAX || !may_forget(p, &l, i) || sched_draw(2) == 0)
+            continue;
+        struct forgotten *x = &w->forgotten[w->forgotten_count++];
+        *x = (struct forgotten){ .from = p->forgetful };
+        snprintf(x->key, sizeof x->key, "%s", l.rows[i].key);
+        count--;
+    }
+    return forget_all(p, r, &l, e);
+}
+
+static int
+prune(struct place *p, struct repo *r, int host, struct outcome *out, struct err *e)
+{
+    const struct task *t = &p->task[host];
+    struct prune x = { .repo = r,
+                       .target = t->target,
+                       .net = &p->world->net,
+                       .plan = &p->world->plan[host][t->target],
+                       .stays = t->stays };
+    int rc = prune_run(&x, e);
+
+    out->deleted = x.deleted;
+    return rc;
+}
+
 static int
 work(struct place *p, struct setup *s, int host, struct outcome *out, struct err *e)
 {
@@ -217,8 +294,12 @@ work(struct place *p, struct setup *s, int host, struct outcome *out, struct err
     out->rollback_seen = repo_rollback_seen(r);
     if (t->deed == DO_ADD)
         return add(r, t->target, e);
+    if (t->deed == DO_FORGET)
+        return forget(p, r, t->forget, e);
     if (repo_load_index(r, e) < 0)
         return -1;
+    if (t->deed == DO_PRUNE)
+        return prune(p, r, host, out, e);
     if (t->deed == DO_RESTORE)
         return restore_newest(p, r, host, e);
     if (t->deed == DO_VERIFY || t->deed == DO_HEAL)
@@ -252,6 +333,7 @@ step_main(struct place *p)
         if (p->task[h].deed == DO_NOTHING)
             continue;
         sched_die_after(h, p->task[h].die_after);
+        sched_suspend(h, p->task[h].suspend_after, p->task[h].suspend_ms);
         sched_run(h, host_main, &doing[h]);
     }
     sched_wait_all();

@@ -7,7 +7,7 @@
 #define TESTS_SIM_WORLD_H
 
 #include "repo/repo.h"
-#include "sim/net.h"
+#include "sim/prune.h"
 
 #define SEEN_MAX 200
 
@@ -19,7 +19,10 @@ enum deed {
     DO_RESTORE, /* the newest of a host's snapshots */
     DO_HEAL,    /* verify --heal */
     DO_VERIFY,
-    DO_ADD, /* target add */
+    DO_ADD,    /* target add */
+    DO_FORGET, /* all that was decided to be, on the targets where it was */
+    DO_PRUNE,  /* one target */
+    DEEDS
 };
 
 /* What a host is to do in a step. */
@@ -27,8 +30,12 @@ struct task {
     enum deed deed;
     unsigned threads;
     uint64_t spool_max;
-    uint64_t die_after; /* steps; 0: it does not */
-    size_t target;      /* of DO_ADD */
+    uint64_t die_after;     /* steps; 0: it does not */
+    uint64_t suspend_after; /* steps; 0: it is not */
+    int64_t suspend_ms;
+    size_t target;   /* of DO_ADD and DO_PRUNE */
+    bool stays;      /* of DO_PRUNE: waits the day from mark to sweep */
+    unsigned forget; /* of DO_FORGET: so many more, at most */
 };
 
 /* What came of it. */
@@ -41,6 +48,7 @@ struct outcome {
     char key[CHAIN_KEY_LEN + 1];
     bool rollback_seen;
     uint64_t unhealed, missing, damaged; /* of a verify */
+    unsigned deleted;                    /* of a prune: packs */
     uint64_t steps;
 };
 
@@ -54,10 +62,20 @@ struct seen {
     struct err e;                      /* when not */
 };
 
+/* A snapshot that is to be kept no longer, on the targets `from`. */
+struct forgotten {
+    char key[CHAIN_KEY_LEN + 1];
+    unsigned from;
+    unsigned told; /* those of them where gone/ was put and nothing is left */
+};
+
 struct world {
     struct sim_clock clock;
     struct net net;
     struct outcome out[HOSTS];
+    struct prune_plan plan[HOSTS][TARGETS];
+    struct forgotten forgotten[SEEN_MAX];
+    size_t forgotten_count;
     struct seen seen[SEEN_MAX];
     size_t seen_count;
     struct err trouble; /* of the check itself */
@@ -68,6 +86,7 @@ struct place {
     struct world *world; /* shared */
     char root[64];       /* of all folders */
     bool distinct_sites; /* the quorum stands on two; each target is one */
+    unsigned forgetful;  /* the targets that keep snapshots for less long than ever */
     struct task task[HOSTS];
 };
 
