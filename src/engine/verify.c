@@ -215,25 +215,26 @@ in_folder(const struct folder *f, const char *key)
 }
 
 /* An index goes on naming what was pruned; also that of a target made since, which got
- * it from the others and has no prune records: there it was, if nobody has it. */
-static bool
-was_pruned(struct verify *v, const char *key)
+ * it from the others and has no prune records: there it was, if no other has it. */
+bool
+verify_pruned(struct verify *v, const char *key, bool missing)
 {
     struct fleet *f = repo_fleet(v->repo);
-    bool named = false, there = false;
+    bool named = false, elsewhere = false;
 
-    if (repo_refused(v->repo, v->target, key))
+    if (missing && repo_refused(v->repo, v->target, key))
         return true;
     for (size_t i = 0; i < fleet_count(f) && !named; i++)
         named = repo_refused(v->repo, fleet_target(f, i), key);
-    for (size_t i = 0; i < fleet_count(f) && named && !there; i++) {
+    for (size_t i = 0; i < fleet_count(f) && named && !elsewhere; i++) {
         struct target *t = fleet_target(f, i);
         struct object_info info;
         struct err e = { 0 };
-        there = !target_is_up(f, t) || storage_head(t->store, key, &info, &e) == 0
-             || e.kind != ERR_NOT_FOUND;
+        elsewhere = t != v->target
+                 && (!target_is_up(f, t) || storage_head(t->store, key, &info, &e) == 0
+                     || e.kind != ERR_NOT_FOUND);
     }
-    return named && !there;
+    return named && !elsewhere;
 }
 
 static int
@@ -245,8 +246,8 @@ check_pack(struct verify *v, const struct folder *f, uint32_t n, const char *key
     struct err none = { 0 };
     uint8_t name[32];
 
-    if (!info && was_pruned(v, key)) /* the walk tells who misses it all the same */
-        return cancel_check(e);
+    if ((!info || info->size != size) && verify_pruned(v, key, !info))
+        return cancel_check(e); /* the walk tells who misses it all the same */
     v->told->packs++;
     if (!info || info->size != size) {
         int healed = verify_bad(v, key, size, !info,

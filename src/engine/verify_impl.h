@@ -29,6 +29,9 @@ struct verify {
 /* An object is not what it should be: heals it if it may. 1 healed, 0 not. */
 int verify_bad(struct verify *v, const char *key, uint64_t size, bool missing,
                const char *why);
+/* A pack that is missing, or damaged: was it pruned, and is no other's to give? Then
+ * it is as good as gone, and no damage unless a snapshot needs it. */
+bool verify_pruned(struct verify *v, const char *key, bool missing);
 bool verify_bit(const uint8_t *bits, uint32_t i);
 void verify_set(uint8_t *bits, uint32_t i);
 void verify_clear(uint8_t *bits, uint32_t i);

@@ -158,7 +158,9 @@ read_main(void *arg)
         if (known == 1 && read_pack(p, key, name, size, &e) == 0) {
             __atomic_fetch_add(&v->told->bytes_read, size, __ATOMIC_RELAXED);
         } else if (is_damage(&e)) {
-            int healed = verify_bad(v, key, size, e.kind == ERR_NOT_FOUND, err_text(&e));
+            bool missing = e.kind == ERR_NOT_FOUND;
+            int healed = !verify_pruned(v, key, missing)
+                      && verify_bad(v, key, size, missing, err_text(&e));
             pthread_mutex_lock(&v->lock);
             if (!healed) {
                 verify_set(v->bad, n);

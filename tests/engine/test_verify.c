@@ -229,6 +229,32 @@ what_was_pruned_before_a_target_was_made_is_not_missing_there(void **state)
     verify_well(&l, 2);
 }
 
+/* One target was about to prune it too. */
+static void
+what_all_others_have_pruned_may_rot(void **state)
+{
+    AUTOBUF struct buf pruned = BUF(1 << 16);
+    char key[PACK_KEY_LEN + 1];
+    struct verify_result res;
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    site_open(&l.site);
+    condemn(&l, 0, &pruned);
+    condemn(&l, 2, NULL);
+    site_close(&l.site);
+    back_up_well(&l);
+    remove_packs(&l, 0, buf_slice(&pruned));
+    remove_packs(&l, 2, buf_slice(&pruned));
+    pack_key(key, pruned.ptr);
+    AUTOFREE char *path = mem_printf("%s/t1/%s", l.site.folder.path, key);
+    garble(path, 0);
+    heal_well(&l, &res);
+    assert_int_equal(res.targets[1].damaged, 0);
+    assert_int_equal(res.targets[1].snapshots, 2);
+}
+
 /* Targets may keep snapshots for different times. */
 static void
 what_only_another_target_prunes_is_missing_and_healed(void **state)
@@ -260,6 +286,7 @@ main(void)
         cmocka_unit_test(a_rotten_pack_that_no_index_names_is_healed),
         cmocka_unit_test(what_was_pruned_is_not_missing_and_not_put_back),
         cmocka_unit_test(what_was_pruned_before_a_target_was_made_is_not_missing_there),
+        cmocka_unit_test(what_all_others_have_pruned_may_rot),
         cmocka_unit_test(what_only_another_target_prunes_is_missing_and_healed),
     };
 
