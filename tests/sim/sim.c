@@ -464,8 +464,9 @@ hurt(struct run *r)
     r->touched = true;
 }
 
-/* What drtool-sync(1) says of a snapshot that has lain incomplete on a target for over
- * three days: the object is removed there, and sync copies it anew. */
+/* What drtool-sync(1) and verify say of a snapshot that has lain incomplete on a target
+ * for over three days, which one is whose done/ has rotted, too: the objects are removed
+ * there, and sync copies it anew. */
 static void
 remove_stale(struct run *r)
 {
@@ -475,7 +476,9 @@ remove_stale(struct run *r)
                           - 3 * DAY_S;
         shell(r,
               "cd %s/t%zu && for f in $(find snap -type f ! -newermt @%lld 2>/dev/null); "
-              "do d=done/${f#snap/}; ls ${d%%-*}-* >/dev/null 2>&1 || rm $f; done",
+              "do good=; d=done/${f#snap/}; for d in $(ls ${d%%-*}-* 2>/dev/null); do "
+              "echo ${d##*-} $d | sha256sum -c --status && good=1 || rm $d; done; "
+              "[ $good ] || rm $f; done",
               r->place.root, t, until_s);
     }
 }
