@@ -21,7 +21,7 @@
 
 struct pack_writer;
 
-/* A thread that hashes and writes for one thread's writers, 7 MiB of windows. NULL when
+/* A thread that writes for the writers of another one, with 7 MiB of windows. NULL when
  * none can be started; writers without one do it themselves. */
 struct pack_scribe;
 struct pack_scribe *pack_scribe_new(void);

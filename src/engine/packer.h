@@ -6,7 +6,7 @@
 
 struct packer;
 
-/* `threaded`: packs are hashed and written by a thread of their own. */
+/* `threaded`: packs are written by a thread of their own. */
 struct packer *packer_new(struct repo *r, const struct session *s, bool dry_run,
                           bool threaded, struct backup_progress *progress);
 void packer_free(struct packer *p);

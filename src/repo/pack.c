@@ -20,6 +20,7 @@ struct pack_writer {
     uint8_t *window;
     size_t filled;
     uint64_t size; /* bytes so far, those in the window included */
+    struct sha256 *hash;
     uint8_t head[PACK_BODY];
     enum chunk_class class;
     struct chunk_key keys_used[255];
@@ -37,6 +38,7 @@ flush(struct pack_writer *w, struct err *e)
 {
     size_t n = w->filled;
 
+    sha256_feed(w->hash, slice_of(w->window, n));
     w->filled = 0;
     return scribe_write(w->scribe, &w->file, &w->window, n, w->size - n, e);
 }
@@ -71,7 +73,8 @@ pack_begin(const struct keys *k, enum chunk_class class, const uint8_t session[I
     w->path = path;
     w->records = BUF(PACK_DIRECTORY_MAX);
     w->window = scribe_window(scribe);
-    w->file = (struct scribed){ .direct = true, .path = path, .hash = sha256_new() };
+    w->hash = sha256_new();
+    w->file = (struct scribed){ .direct = true, .path = path };
     w->file.fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_DIRECT, 0600);
     if (w->file.fd < 0 && errno == EINVAL) { /* a file system without O_DIRECT */
         w->file.direct = false;
@@ -231,7 +234,7 @@ pack_finish(struct pack_writer *w, bool pad, struct pack_done *out, struct err *
         return -1;
     if (fdatasync(w->file.fd) < 0)
         return err_sys(e, errno, "writing %s to the disk", w->path);
-    sha256_end(w->file.hash, out->name);
+    sha256_end(w->hash, out->name);
     out->size = w->size;
     int rc = directory_parse(buf_slice(&out->directory), out->size, &parsed, e);
     assert(rc == 0 && parsed.chunk_count == w->chunk_count);
@@ -253,7 +256,7 @@ pack_abort(struct pack_writer *w)
     if (w->path)
         unlink(w->path);
     mem_free(w->path);
-    sha256_free(w->file.hash);
+    sha256_free(w->hash);
     buf_release(&w->records);
     mem_free(w);
 }

@@ -34,7 +34,6 @@ write_window(struct scribed *f, struct slice bytes, uint64_t at, struct err *e)
             return err_sys(e, errno, "writing the spool");
         f->direct = false;
     }
-    sha256_feed(f->hash, bytes);
     if (fs_pwrite_all(f->fd, bytes, at, e) < 0)
         return err_in(e, "writing the spool file %s", f->path);
     return 0;

@@ -1,13 +1,11 @@
 /*
- * scribe: hashes and writes what packs are made of, in a thread of its own, while
- * their writers gather the next bytes. Windows of one file go to it in order.
+ * scribe: writes what packs are made of in a thread of its own, while their writers
+ * gather the next bytes. Windows of one file go to it in order.
  */
 #ifndef REPO_SCRIBE_H
 #define REPO_SCRIBE_H
 
 #include "repo/pack.h"
-
-#include "crypto/hash.h"
 
 #define SCRIBE_WINDOW ((size_t)1 << 20)
 
@@ -17,7 +15,6 @@ struct scribed {
     int fd;
     bool direct; /* open with O_DIRECT */
     const char *path;
-    struct sha256 *hash;
     unsigned pending;
     struct err error;
 };

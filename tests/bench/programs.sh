@@ -1,12 +1,13 @@
 # shellcheck shell=bash disable=SC2154
 # Sourced by the benchmarks: drtool, restic and borg, each with a repository of its own
 # in $work/TOOL; they back up the folder $data and restore into $work/out. Every program
-# runs as it comes, except that none asks for a passphrase.
+# runs as it comes, except that none asks for a passphrase and borg, which is told
+# nothing, would take a compression that stores half as much again.
 
 say() { echo "# $*" >&2; }
 
 # measure TOOL STEP COMMAND...: one line of $results: the seconds, the KiB of memory at
-# the most, the CPU-seconds, and the calls for the disk's or the network's sake.
+# the most and the CPU-seconds.
 measure() {
     local tool=$1 step=$2 status=0
     shift 2
@@ -23,7 +24,7 @@ measure() {
         | tee -a "$results" >&2
 }
 
-# amount TOOL WHAT: the bytes of its repository, less the optional third.
+# amount TOOL WHAT [LESS]: the bytes of its repository, less those.
 amount() {
     local bytes
     bytes=$("$1_bytes")
@@ -67,7 +68,8 @@ borg_new() {
 }
 borg_backup() {
     borg_last=$1
-    measure borg "$1" "${borg_at[@]}" create "$work/borg/repo::$1" "$data"
+    measure borg "$1" "${borg_at[@]}" create --compression zstd,3 \
+        "$work/borg/repo::$1" "$data"
 }
 borg_restore() {
     mkdir -p "$work/out"
