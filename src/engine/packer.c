@@ -306,26 +306,37 @@ take_entries(struct packer *p, struct item *it, struct err *e)
 }
 
 static int
-take_chunk(struct packer *p, struct item *it, struct err *e)
+take_chunk(struct packer *p, const struct item *it, const struct piece *x, struct err *e)
 {
-    struct location at = it->known;
-    int rc = it->hit
+    struct location at = x->known;
+    int rc = x->hit
                ? 1
-               : index_find(repo_index(p->repo), &it->id, repo_usable, p->repo, &at, e);
+               : index_find(repo_index(p->repo), &x->id, repo_usable, p->repo, &at, e);
+    struct chunk_record record = x->record;
+
     if (rc < 0)
         return -1;
     if (rc == 1)
         packer_use_pack(p, at.pack);
-    else if (store_sealed(p, &it->record, slice_of(it->sealed, it->record.stored), e) < 0)
+    else if (store_sealed(p, &record, slice_of(x->sealed, record.stored), e) < 0)
         return -1;
     if (it->kind == KIND_BUNDLE) {
         assert(it->bundle == p->closed_bundle + 1);
-        p->bundle_id = it->id;
+        p->bundle_id = x->id;
         p->closed_bundle = it->bundle;
         return flush_waiting(p, e);
     }
-    struct extent x = { it->id, 0, it->raw.len };
-    return add_extent(p, &x, e);
+    struct extent ext = { x->id, 0, x->raw.len };
+    return add_extent(p, &ext, e);
+}
+
+static int
+take_chunks(struct packer *p, const struct item *it, struct err *e)
+{
+    for (size_t i = 0; i < it->piece_count; i++)
+        if (take_chunk(p, it, &it->pieces[i], e) < 0)
+            return -1;
+    return 0;
 }
 
 int
@@ -336,8 +347,8 @@ packer_take(struct packer *p, struct item *it, struct err *e)
     switch (it->type) {
     case ITEM_ENTRIES:
         return take_entries(p, it, e);
-    case ITEM_CHUNK:
-        return take_chunk(p, it, e);
+    case ITEM_CHUNKS:
+        return take_chunks(p, it, e);
     case ITEM_HOLE:
         return add_extent(p, &hole, e);
     case ITEM_RESET:

@@ -27,6 +27,7 @@ struct pipeline {
     pthread_cond_t done;
     struct err first_error; /* under lock */
     struct packer *packer;
+    struct item *chunks;             /* gathered, not sent on yet */
     struct item *abandoned;          /* the packer's, while a worker may hold it */
     struct chunk_tools inline_tools; /* with threads == 0 */
     /* The reader's own. */
@@ -57,12 +58,15 @@ block_release(struct pipeline *p, struct block *b)
         (void)queue_put(p->blocks, b);
 }
 
+static int flush_chunks(struct pipeline *p);
+
 struct block *
 pipeline_block(struct pipeline *p)
 {
     void *b;
 
-    if (!queue_take(p->blocks, &b))
+    /* what is gathered holds a block, too */
+    if (flush_chunks(p) < 0 || !queue_take(p->blocks, &b))
         return NULL;
     atomic_store(&((struct block *)b)->uses, 1);
     return b;
@@ -83,22 +87,28 @@ item_free(struct pipeline *p, struct item *it)
     mem_free(it);
 }
 
-/* Names a chunk, and seals it unless it is known. */
+/* Names chunks, and seals those that are not known. */
 static int
 work_on(struct pipeline *p, struct item *it, struct chunk_tools *t, struct err *e)
 {
     const struct keys *k = repo_keys(p->repo);
+    uint8_t *room = it->sealed;
 
-    keys_chunk_id(k, (uint8_t)it->kind, it->raw, &it->id);
-    int rc = index_find(repo_index(p->repo), &it->id, repo_usable, p->repo, &it->known,
-                        e);
-    if (rc < 0)
-        return -1;
-    it->hit = rc == 1;
-    if (it->hit)
-        return 0;
-    chunk_seal(t, k, p->session, it->kind, &it->id, it->counter, it->raw, it->store,
-               it->sealed, &it->record);
+    for (size_t i = 0; i < it->piece_count; i++) {
+        struct piece *x = &it->pieces[i];
+        keys_chunk_id(k, (uint8_t)it->kind, x->raw, &x->id);
+        int rc = index_find(repo_index(p->repo), &x->id, repo_usable, p->repo, &x->known,
+                            e);
+        if (rc < 0)
+            return -1;
+        x->hit = rc == 1;
+        if (x->hit)
+            continue;
+        chunk_seal(t, k, p->session, it->kind, &x->id, x->counter, x->raw, it->store,
+                   room, &x->record);
+        x->sealed = room;
+        room += x->record.stored;
+    }
     return 0;
 }
 
@@ -147,12 +157,12 @@ packer_main(void *arg)
     while (queue_take(p->order, &x)) {
         struct item *it = x;
         bool end = it->type == ITEM_END;
-        bool ok = it->type != ITEM_CHUNK || await(p, it);
+        bool ok = it->type != ITEM_CHUNKS || await(p, it);
         if (ok && packer_take(p->packer, it, &e) < 0) {
             fail(p, &e);
             ok = false;
         }
-        if (ok || it->type != ITEM_CHUNK)
+        if (ok || it->type != ITEM_CHUNKS)
             item_free(p, it);
         else
             p->abandoned = it;
@@ -208,14 +218,14 @@ emit(struct pipeline *p, struct item *it)
     struct err e = { 0 };
 
     if (p->threads > 0) {
-        bool chunk = it->type == ITEM_CHUNK;
+        bool chunk = it->type == ITEM_CHUNKS;
         if (!queue_put(p->order, it)) {
             item_free(p, it);
             return -1;
         }
         return chunk && !queue_put(p->work, it) ? -1 : 0;
     }
-    int rc = it->type == ITEM_CHUNK ? work_on(p, it, &p->inline_tools, &e) : 0;
+    int rc = it->type == ITEM_CHUNKS ? work_on(p, it, &p->inline_tools, &e) : 0;
     if (rc == 0)
         rc = packer_take(p->packer, it, &e);
     item_free(p, it);
@@ -241,33 +251,58 @@ flush_batch(struct pipeline *p)
     return emit(p, it);
 }
 
+/* Sends the gathered chunks on. */
+static int
+flush_chunks(struct pipeline *p)
+{
+    return p->chunks ? emit(p, TAKE(p->chunks)) : 0;
+}
+
+static int
+flush_all(struct pipeline *p)
+{
+    return flush_chunks(p) < 0 ? -1 : flush_batch(p);
+}
+
+/* Does the chunk go with those that were gathered? */
+static bool
+goes_with(const struct item *it, enum chunk_kind kind, const struct block *b,
+          struct slice raw, bool store)
+{
+    return it && kind == KIND_FILE && it->kind == kind && it->block == b
+        && it->store == store && it->piece_count < PIECES_MAX
+        && it->raw_bytes + raw.len <= PIECES_BYTES;
+}
+
 int
 pipeline_chunk(struct pipeline *p, enum chunk_kind kind, int64_t bundle, struct block *b,
                struct slice raw, bool store)
 {
-    struct item *it;
-    void *sealed;
-
-    /* Taken here, in order: a chunk that later ones had robbed of the last buffer
-     * would wait for ever, since they wait for it at the packer. */
-    if (flush_batch(p) < 0 || !queue_take(p->sealed, &sealed))
-        return -1;
-    it = mem_zalloc(sizeof *it);
-    it->sealed = sealed;
-    it->type = ITEM_CHUNK;
-    it->kind = kind;
-    it->bundle = bundle;
-    it->block = b;
-    it->raw = raw;
-    it->store = store;
-    it->counter = p->next_counter++;
-    atomic_fetch_add(&b->uses, 1);
+    if (!goes_with(p->chunks, kind, b, raw, store)) {
+        void *sealed;
+        /* Taken here, in order: a chunk that later ones had robbed of the last buffer
+         * would wait for ever, since they wait for it at the packer. */
+        if (flush_all(p) < 0 || !queue_take(p->sealed, &sealed))
+            return -1;
+        p->chunks = mem_zalloc(sizeof *p->chunks);
+        p->chunks->sealed = sealed;
+        p->chunks->type = ITEM_CHUNKS;
+        p->chunks->kind = kind;
+        p->chunks->bundle = bundle;
+        p->chunks->block = b;
+        p->chunks->store = store;
+        atomic_fetch_add(&b->uses, 1);
+    }
+    struct item *it = p->chunks;
+    it->pieces[it->piece_count++] = (struct piece){ .raw = raw,
+                                                    .counter = p->next_counter++ };
+    it->raw_bytes += raw.len;
     if (p->next_counter == UINT32_MAX) {
         struct err e = { 0 };
         err_set(&e, ERR_UNSUPPORTED, 0, "more than 4 billion chunks in one run");
         fail(p, &e);
     }
-    return emit(p, it);
+    return kind == KIND_FILE ? 0 : flush_chunks(p);
 }
 
 int
@@ -277,7 +312,7 @@ pipeline_hole(struct pipeline *p, uint64_t len)
 
     it->type = ITEM_HOLE;
     it->hole = len;
-    if (flush_batch(p) < 0) {
+    if (flush_all(p) < 0) {
         item_free(p, it);
         return -1;
     }
@@ -290,6 +325,10 @@ pipeline_reset(struct pipeline *p)
     struct item *it = mem_zalloc(sizeof *it);
 
     it->type = ITEM_RESET;
+    if (flush_chunks(p) < 0) {
+        item_free(p, it);
+        return -1;
+    }
     return emit(p, it);
 }
 
@@ -321,6 +360,10 @@ held_new(const struct entry *en)
 int
 pipeline_entry(struct pipeline *p, struct held *h)
 {
+    if (flush_chunks(p) < 0) {
+        mem_free(h);
+        return -1;
+    }
     *p->batch_end = h;
     p->batch_end = &h->next;
     p->batch_count++;
@@ -352,7 +395,7 @@ pipeline_finish(struct pipeline *p, struct manifest_root *root, struct buf *pack
     struct item *end = mem_zalloc(sizeof *end);
 
     end->type = ITEM_END;
-    if (flush_batch(p) == 0)
+    if (flush_all(p) == 0)
         (void)!emit(p, end); /* a failure is in first_error */
     else
         item_free(p, end);
@@ -388,6 +431,8 @@ pipeline_free(struct pipeline *p)
         item_free(p, left);
     if (p->abandoned)
         item_free(p, p->abandoned);
+    if (p->chunks)
+        item_free(p, p->chunks);
     while (p->batch) {
         struct held *next = p->batch->next;
         mem_free(p->batch);

@@ -36,23 +36,35 @@ struct held {
     uint8_t bytes[];
 };
 
-enum item_type { ITEM_ENTRIES, ITEM_CHUNK, ITEM_HOLE, ITEM_RESET, ITEM_END };
-
-struct item {
-    enum item_type type;
-    struct held *first; /* ITEM_ENTRIES */
-    uint64_t hole;      /* ITEM_HOLE */
-    /* ITEM_CHUNK */
-    enum chunk_kind kind;
-    int64_t bundle; /* of KIND_BUNDLE: its number */
-    struct block *block;
+/* One chunk on its way. */
+struct piece {
     struct slice raw;
-    bool store; /* do not compress */
     uint32_t counter;
     struct chunk_id id;
     struct location known; /* when `hit` */
     bool hit;
     struct chunk_record record;
+    const uint8_t *sealed; /* in the item's buffer, unless `hit` */
+};
+
+enum item_type { ITEM_ENTRIES, ITEM_CHUNKS, ITEM_HOLE, ITEM_RESET, ITEM_END };
+
+/* Small chunks of a file that follow each other go together: to hand something from
+ * thread to thread costs as much as to seal 16 KiB. */
+#define PIECES_MAX 16
+#define PIECES_BYTES ((size_t)256 << 10)
+
+struct item {
+    enum item_type type;
+    struct held *first; /* ITEM_ENTRIES */
+    uint64_t hole;      /* ITEM_HOLE */
+    /* ITEM_CHUNKS */
+    enum chunk_kind kind;
+    int64_t bundle; /* of KIND_BUNDLE, a single chunk: its number */
+    struct block *block;
+    bool store; /* do not compress */
+    struct piece pieces[PIECES_MAX];
+    size_t piece_count, raw_bytes;
     uint8_t *sealed; /* from the pool, or NULL */
     struct err err;
     bool done; /* under the pipeline's lock */
