@@ -15,6 +15,9 @@ struct pack_reader {
     struct sha256 *hash;
     struct buf window, directory, tail;
     uint8_t *plain;
+    struct chunk_key key; /* the one opened last: a session's serves many chunks */
+    struct hmac_key prk;
+    bool have_key;
     pthread_t thread;
     bool started;
 };
@@ -28,6 +31,23 @@ get(struct pack_reader *p, const char *key, uint64_t at, uint64_t len, struct bu
     return storage_get(p->v->target->store, &range, out, e);
 }
 
+static bool
+same_key(const struct chunk_key *a, const struct chunk_key *b)
+{
+    return a->class == b->class && a->suite == b->suite && a->epoch == b->epoch
+        && memcmp(a->sealed, b->sealed, sizeof a->sealed) == 0;
+}
+
+static int
+open_key(struct pack_reader *p, const struct chunk_key *key, struct err *e)
+{
+    if (p->have_key && same_key(&p->key, key))
+        return 0;
+    p->have_key = chunk_key_open(repo_keys(p->v->repo), key, &p->prk, e) == 0;
+    p->key = *key;
+    return p->have_key ? 0 : -1;
+}
+
 /* Opens the chunks that lie wholly in the window, which begins at `at` of the
  * pack. With keys that may not open the class, the hash alone must do. */
 static int
@@ -39,7 +59,6 @@ open_chunks(struct pack_reader *p, const struct directory *d, uint32_t *next, ui
     for (; *next < d->chunk_count; ++*next) {
         struct chunk_record c;
         struct chunk_key key;
-        struct hmac_key prk;
         directory_chunk(d, *next, &c);
         if ((uint64_t)c.offset + c.stored > at + p->window.len)
             return 0;
@@ -48,12 +67,10 @@ open_chunks(struct pack_reader *p, const struct directory *d, uint32_t *next, ui
             continue;
         struct slice sealed = slice_sub(buf_slice(&p->window), (size_t)(c.offset - at),
                                         c.stored);
-        int rc = chunk_key_open(repo_keys(r), &key, &prk, e);
-        if (rc == 0)
-            rc = chunk_open(&p->tools, repo_keys(r), key.suite, &prk, &c, sealed,
-                            p->plain, e);
-        crypto_wipe(&prk, sizeof prk);
-        if (rc < 0)
+        if (open_key(p, &key, e) < 0
+            || chunk_open(&p->tools, repo_keys(r), key.suite, &p->prk, &c, sealed,
+                          p->plain, e)
+                   < 0)
             return -1;
         __atomic_fetch_add(&p->v->told->chunks, 1, __ATOMIC_RELAXED);
     }
@@ -206,6 +223,7 @@ verify_read_packs(struct verify *v, struct err *e)
         if (p->started)
             pthread_join(p->thread, NULL);
         chunk_tools_release(&p->tools);
+        crypto_wipe(&p->prk, sizeof p->prk);
         sha256_free(p->hash);
         buf_release(&p->window);
         buf_release(&p->directory);
