@@ -144,9 +144,12 @@ _drtool() {
     "target "*) kind=words offers="add check retire" ;;
     "config "*) kind=words offers="check" ;;
     esac
-    opts="$opts --config -c --json --progress --quiet -q --verbose -v --help -h --version"
+    opts="$opts --config -c --json --progress --quiet -q --verbose -v --limit-upload --limit-download --nice --help -h --version"
     case $prev in
     -c|--config) kind=file ;;
+    --limit-upload) kind=none ;;
+    --limit-download) kind=none ;;
+    --nice) kind=none ;;
     esac
     if [[ $cur == -* ]]; then
         kind=words offers=$opts

@@ -32,6 +32,7 @@ struct app {
     const char *config_path; /* -c; NULL: not given */
     bool json, quiet, progress;
     unsigned verbose;
+    uint64_t limit_upload, limit_download; /* bytes/s; 0: what the configuration says */
 
     struct conf *conf; /* with NEEDS_CONFIG; else NULL until app_load_config() */
     json_t *result;    /* always there, so that it may be filled without asking */

@@ -15,7 +15,8 @@
 struct globals {
     const char *config; /* NULL: where conf_load() looks by itself */
     bool json, progress, quiet, help, version;
-    unsigned verbose;
+    unsigned verbose, nice;
+    uint64_t limit_upload, limit_download; /* bytes/s; 0: what the configuration says */
 };
 
 struct parsed {

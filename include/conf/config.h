@@ -96,6 +96,11 @@ MUST_USE int conf_parse(const char *path, struct slice text, struct conf **out,
 void conf_free(struct conf *c);
 DEFINE_CLEANUP(struct conf, conf_free)
 
+/* Other rates, in bytes/s, for all targets at all hours; 0: as it is. ERR_USAGE when one
+ * is too high. */
+MUST_USE int conf_limit(struct conf *c, uint64_t upload, uint64_t download,
+                        struct err *e);
+
 const struct conf_source *conf_find_source(const struct conf *c, const char *name);
 const struct conf_target *conf_find_target(const struct conf *c, const char *name);
 

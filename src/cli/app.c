@@ -8,7 +8,11 @@
 int
 app_load_config(struct app *app, struct err *e)
 {
-    return app->conf ? 0 : conf_load(app->config_path, &app->conf, e);
+    if (app->conf)
+        return 0;
+    if (conf_load(app->config_path, &app->conf, e) < 0)
+        return -1;
+    return conf_limit(app->conf, app->limit_upload, app->limit_download, e);
 }
 
 void
@@ -57,8 +61,8 @@ app_status(const struct app *app, enum status s)
 static void
 print_result(const struct app *app, enum status s, const struct err *e)
 {
-    AUTOFREE char *schema = mem_printf("drtool.%s/1", app->command ? app->command->name
-                                                                   : "error");
+    AUTOFREE char *schema = mem_printf("drtool.%s/1",
+                                       app->command ? app->command->name : "error");
     json_t *o = json_object();
 
     for (char *p = schema; *p; p++)

@@ -12,6 +12,7 @@
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 /* --json counts on a line that could not be understood, too. */
 static bool
@@ -68,6 +69,17 @@ run(struct app *app, struct err *e)
     return s;
 }
 
+/* What is nicer already stays so. */
+static int
+be_nice(unsigned n, struct err *e)
+{
+    if (n > 19)
+        return err_set(e, ERR_USAGE, 0, "--nice goes up to 19, not to %u", n);
+    if ((int)n > getpriority(PRIO_PROCESS, 0) && setpriority(PRIO_PROCESS, 0, (int)n) < 0)
+        return err_sys(e, errno, "becoming nicer");
+    return 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -78,7 +90,8 @@ main(int argc, char **argv)
     setlocale(LC_CTYPE, "");
     cancel_watch_signals();
     crypto_init();
-    if (parse_line(commands, argc, (const char *const *)argv, &p, &e) < 0) {
+    if (parse_line(commands, argc, (const char *const *)argv, &p, &e) < 0
+        || be_nice(p.globals.nice, &e) < 0) {
         app.json = asks_for_json(argc, argv);
         app.command = p.command;
         app_finish(&app, app_fail(&e), &e);
@@ -94,6 +107,8 @@ main(int argc, char **argv)
     app.progress = p.globals.progress;
     app.quiet = p.globals.quiet;
     app.verbose = p.globals.verbose;
+    app.limit_upload = p.globals.limit_upload;
+    app.limit_download = p.globals.limit_download;
     const char *named[] = { p.command ? p.command->name : NULL, NULL };
     if (app.command == &cmd_help && p.command && p.command != &cmd_help) {
         app.args = named;

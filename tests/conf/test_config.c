@@ -202,6 +202,37 @@ limits_are_rates_and_minutes_of_the_day(void **state)
     assert_int_equal(l[2].from_min, l[2].to_min);
 }
 
+/* The first entry whose hours hold the time counts: each has to say the new rate, and
+ * there must be one for the hours that none holds. */
+static void
+limits_are_overridden_at_all_hours(void **state)
+{
+    AUTOFREE char *text = with(small, "url: file:///a\n",
+                               "url: file:///a\n"
+                               "    limits: [{ upload: 5MiB, download: 7MiB,"
+                               " from: \"08:00\", to: \"18:30\" }]\n"
+                               "  - { name: b, url: file:///b }\n");
+    CLEANUP(conf_free_p) struct conf *c = NULL;
+    struct err e = { 0 };
+
+    (void)state;
+    succeeds(parse(text, &c, &e), &e);
+    succeeds(conf_limit(c, 0, 0, &e), &e);
+    assert_int_equal(c->targets[0].limit_count, 1);
+    succeeds(conf_limit(c, 1 << 20, 0, &e), &e);
+    const struct conf_limit *l = c->targets[0].limits;
+    assert_int_equal(c->targets[0].limit_count, 2);
+    assert_int_equal(l[0].upload, 1 << 20);
+    assert_int_equal(l[0].download, 7 << 20);
+    assert_int_equal(l[1].upload, 1 << 20);
+    assert_int_equal(l[1].download, 0);
+    assert_int_equal(l[1].from_min, l[1].to_min);
+    assert_int_equal(c->targets[1].limits[0].upload, 1 << 20);
+    fails(conf_limit(c, 1023, 0, &e), &e, ERR_USAGE, "at least 1KiB");
+    fails(conf_limit(c, 1 << 20, 5, &e), &e, ERR_USAGE, "at least 1KiB");
+    fails(conf_limit(c, 0, (uint64_t)2 << 40, &e), &e, ERR_USAGE, "at most 1TiB");
+}
+
 struct mistake {
     const char *from, *to, *words;
 };
@@ -360,6 +391,7 @@ main(void)
         cmocka_unit_test(what_is_left_out_has_its_default),
         cmocka_unit_test(every_key_reaches_its_field),
         cmocka_unit_test(sites_are_demanded_by_default_only_where_they_can_be_had),
+        cmocka_unit_test(limits_are_overridden_at_all_hours),
         cmocka_unit_test(limits_are_rates_and_minutes_of_the_day),
         cmocka_unit_test(each_mistake_gets_one_clear_sentence_with_its_place),
         cmocka_unit_test(no_target_and_no_file_are_told),

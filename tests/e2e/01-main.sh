@@ -376,6 +376,31 @@ progress_told() {
 }
 
 # While the bytes come: a line a second, each there before the run ends.
+# Rates are the most that goes, so a transfer takes at least so long.
+gentle() {
+    local begun
+    new_conf gentle 2 # a single folder would get a link, and no bytes
+    mkdir "$R/src"
+    head -c 1500000 /dev/urandom >"$R/src/noise"
+    source_command niceness nice
+    source_files noise "$R/src"
+    dr 0 init --yes-saved
+    dr 0 --nice 7 backup niceness
+    dr 0 restore niceness --to "$W/nice"
+    [ "$(cat "$W/nice/stdout")" = 7 ] || fail "it ran at $(cat "$W/nice/stdout")"
+    begun=${EPOCHREALTIME/./}
+    dr 0 backup noise --limit-upload 512KiB
+    [ $((${EPOCHREALTIME/./} - begun)) -gt 2000000 ] || fail "it was sent too fast"
+    begun=${EPOCHREALTIME/./}
+    dr 0 restore noise --to "$W/noise" --limit-download 512KiB
+    [ $((${EPOCHREALTIME/./} - begun)) -gt 2000000 ] || fail "it was read too fast"
+    same "$R/src" "$W/noise$R/src"
+    dr 2 --nice 20 backup
+    says "--nice goes up to 19"
+    dr 2 backup --limit-upload 100
+    says "at least 1KiB"
+}
+
 progress_live() {
     new_conf live 1
     source_command slow 'sh, -c, "for i in 1 2 3 4 5 6; do head -c 2000000 /dev/zero; sleep .5; done"'
@@ -447,6 +472,7 @@ try "one file system" one_file_system
 try "a file that vanishes" vanished
 try "targets are tried out" target_check
 try "what a restore found bad is mended by sync" sync_mends
+try "leaving room for others" gentle
 try "progress for people and programs" progress_told
 try "progress while it runs" progress_live
 finish
