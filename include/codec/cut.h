@@ -5,7 +5,18 @@
  * zero. Normalized: a stricter mask before the average size, a looser one
  * after it. The first `min` bytes of a chunk are skipped. The gear table comes
  * from a key, so that chunk lengths tell nothing about known contents.
- * Pure functions; about 2 GB/s on one core.
+ * Pure functions; 1.5 GB/s on one core.
+ *
+ * Blocks are small because pages are updated here and there. A PostgreSQL data folder
+ * of 1.2 GB, zstd level 1, and what it adds when 6.2 % of its pages have changed:
+ *
+ *     blocks of, KiB      8    16    32    64   128
+ *     stored, MB        366   337   326   318   314
+ *     added, MB          43    56    83   120   175
+ *
+ * Streams of 8 / 16 / 64 KiB store the dump of the same database 12 MB larger than those
+ * of 16 / 64 / 256 KiB, and add a third (34 of 96 MB) for 4,800 rows that moved.
+ *
  * Source: Xia et al., FastCDC (USENIX ATC 2016).
  */
 #ifndef CODEC_CUT_H
