@@ -1,0 +1,105 @@
+#include "support/lab.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LOAD_FILES 2000 /* of one load, see src/engine/window.h */
+
+static char *
+restored(const struct lab *l, const char *name)
+{
+    return mem_printf("%s/restored%s/%s", l->site.folder.path, l->src, name);
+}
+
+static void
+link_in_source(const struct lab *l, const char *from, const char *to)
+{
+    AUTOFREE char *a = mem_printf("%s/%s", l->src, from);
+    AUTOFREE char *b = mem_printf("%s/%s", l->src, to);
+
+    assert_int_equal(link(a, b), 0);
+}
+
+static void
+assert_one_file(const struct lab *l, const char *a, const char *b)
+{
+    AUTOFREE char *first = restored(l, a);
+    AUTOFREE char *second = restored(l, b);
+    struct stat x, y;
+
+    assert_int_equal(lstat(first, &x), 0);
+    assert_int_equal(lstat(second, &y), 0);
+    assert_int_equal(x.st_ino, y.st_ino);
+    assert_int_equal(x.st_nlink, 2);
+}
+
+/* The first name may be in the load that is being filled, in one that is being
+ * fetched or waits for its names, or have its name since long. */
+static void
+names_of_one_file_stay_one_file_however_far_apart(void **state)
+{
+    LAB(l);
+
+    (void)state;
+    folder_write(&l.site.folder, "src/a-near", SLICE("near"));
+    link_in_source(&l, "a-near", "a-near-too");
+    folder_write(&l.site.folder, "src/a-far", SLICE("far"));
+    folder_write(&l.site.folder, "src/a-farther", SLICE("farther"));
+    for (unsigned i = 0; i < 4 * LOAD_FILES; i++) {
+        AUTOFREE char *name = mem_printf("src/m%u/%u", i / 1000, i);
+        AUTOFREE char *text = mem_printf("file %u\n", i);
+        folder_write(&l.site.folder, name, slice_str(text));
+        if (i == LOAD_FILES + 500)
+            link_in_source(&l, "a-far", "m2/z-far");
+    }
+    folder_write(&l.site.folder, "src/n-big", SLICE("x"));
+    link_in_source(&l, "a-farther", "z-farther");
+    link_in_source(&l, "n-big", "z-big");
+    back_up_well(&l);
+    restore_well(&l, true);
+    assert_one_file(&l, "a-near", "a-near-too");
+    assert_one_file(&l, "a-far", "m2/z-far");
+    assert_one_file(&l, "a-farther", "z-farther");
+    assert_one_file(&l, "n-big", "z-big");
+}
+
+/* Folders are finished behind their last files, whichever load those are in. */
+static void
+folders_keep_their_times_across_loads(void **state)
+{
+    static const struct timespec then[2] = { { .tv_sec = 1000000000 },
+                                             { .tv_sec = 1000000000 } };
+    LAB(l);
+
+    (void)state;
+    for (unsigned i = 0; i < 3 * LOAD_FILES; i++) {
+        AUTOFREE char *name = mem_printf("src/deep/%u/%u", i / 1500, i);
+        folder_write(&l.site.folder, name, SLICE("x"));
+    }
+    for (unsigned i = 0; i <= 4; i++) {
+        AUTOFREE char *path = i < 4 ? mem_printf("%s/deep/%u", l.src, i)
+                                    : mem_printf("%s/deep", l.src);
+        assert_int_equal(utimensat(AT_FDCWD, path, then, 0), 0);
+    }
+    back_up_well(&l);
+    restore_well(&l, true);
+    for (unsigned i = 0; i <= 4; i++) {
+        AUTOFREE char *name = i < 4 ? mem_printf("deep/%u", i) : mem_strdup("deep");
+        AUTOFREE char *path = restored(&l, name);
+        struct stat st;
+        assert_int_equal(stat(path, &st), 0);
+        assert_int_equal(st.st_mtim.tv_sec, then[0].tv_sec);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names_of_one_file_stay_one_file_however_far_apart),
+        cmocka_unit_test(folders_keep_their_times_across_loads),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
