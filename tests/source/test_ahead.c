@@ -116,6 +116,16 @@ count_in(const char *dir)
     return n;
 }
 
+static unsigned alone; /* threads, before there was any other */
+
+static int
+count_threads(void **state)
+{
+    (void)state;
+    alone = count_in("/proc/self/task");
+    return 0;
+}
+
 /* Waits for threads that were joined to leave the list as well. */
 static unsigned
 threads_at_last(unsigned expected)
@@ -219,12 +229,12 @@ nobody_reads_ahead_of_a_walk_through_the_page_cache(void **state)
 {
     (void)state;
     COLD_TREE(t);
-    unsigned threads = count_in("/proc/self/task");
+    assert_int_equal(threads_at_last(alone), alone);
     assert_int_equal(read_files(&t, FILES), FILES);
     tree_open_all(&t);
-    assert_int_equal(threads_at_last(threads), threads);
+    assert_int_equal(threads_at_last(alone), alone);
     assert_int_equal(read_files(&t, FILES), FILES);
-    assert_int_equal(count_in("/proc/self/task"), threads);
+    assert_int_equal(count_in("/proc/self/task"), alone);
 }
 
 static void
@@ -232,11 +242,12 @@ closing_in_the_midst_leaves_no_thread_and_no_descriptor(void **state)
 {
     (void)state;
     COLD_TREE(t);
-    unsigned threads = count_in("/proc/self/task"), files = count_in("/proc/self/fd");
+    unsigned files = count_in("/proc/self/fd");
+    assert_int_equal(threads_at_last(alone), alone);
     assert_int_equal(read_files(&t, READ), READ);
-    assert_int_equal(count_in("/proc/self/task"), threads + 1);
+    assert_int_equal(count_in("/proc/self/task"), alone + 1);
     source_close(TAKE(t.source));
-    assert_int_equal(threads_at_last(threads), threads);
+    assert_int_equal(threads_at_last(alone), alone);
     assert_int_equal(count_in("/proc/self/fd"), files);
 }
 
@@ -279,5 +290,5 @@ main(void)
         cmocka_unit_test(without_rights_nothing_is_touched),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, count_threads, NULL);
 }
