@@ -150,9 +150,12 @@ name_loads(struct stages *s, struct load *first, struct err *e)
     bool any = false, give_up = failed(s);
     int rc = 0;
 
-    for (struct load *l = first; l; l = l->next)
+    /* Also what belongs to a file that goes on: its end should not wait for all of it. */
+    for (struct load *l = first; l; l = l->next) {
+        any |= l->bytes > 0;
         for (size_t i = 0; i < l->file_count; i++)
             any |= l->files[i]->finished;
+    }
     if (w->place && any && !give_up)
         rc = place_sync(w->place, e);
     while (first) {
