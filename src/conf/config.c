@@ -12,26 +12,16 @@
 #define AT(field) offsetof(struct conf_limit, field)
 
 static const struct conf_key limit_keys[] = {
-    { .name = "upload",
-      .type = CONF_SIZE,
-      .at = AT(upload),
-      .min = RATE_MIN,
+    { .name = "upload", .type = CONF_SIZE, .at = AT(upload), .min = RATE_MIN,
       .max = PACE_RATE_MAX,
       .help = "Bytes a second to the target, as in 5MiB. Default: unlimited." },
-    { .name = "download",
-      .type = CONF_SIZE,
-      .at = AT(download),
-      .min = RATE_MIN,
+    { .name = "download", .type = CONF_SIZE, .at = AT(download), .min = RATE_MIN,
       .max = PACE_RATE_MAX,
       .help = "Bytes a second from the target. Default: unlimited." },
-    { .name = "from",
-      .type = CONF_CLOCK,
-      .at = AT(from_min),
+    { .name = "from", .type = CONF_CLOCK, .at = AT(from_min),
       .help = "The local time of day at which the entry begins to count, as in 08:00. "
               "Default: it counts all day." },
-    { .name = "to",
-      .type = CONF_CLOCK,
-      .at = AT(to_min),
+    { .name = "to", .type = CONF_CLOCK, .at = AT(to_min),
       .help = "The local time of day at which it no longer counts; needed with from. "
               "When it is before from, that of the next day." },
     { .type = CONF_END },
@@ -43,80 +33,45 @@ static const struct conf_key limit_keys[] = {
 static const char *const styles[] = { "auto", "path", "host", NULL };
 
 static const struct conf_key credential_keys[] = {
-    { .name = "profile",
-      .type = CONF_STRING,
-      .at = AT(credentials.profile),
+    { .name = "profile", .type = CONF_STRING, .at = AT(credentials.profile),
       .help = "Profile of the shared credentials file. Default: AWS_PROFILE, or "
               "default." },
-    { .name = "file",
-      .type = CONF_PATH,
-      .at = AT(credentials.file),
+    { .name = "file", .type = CONF_PATH, .at = AT(credentials.file),
       .help = "The shared credentials file. Default: AWS_SHARED_CREDENTIALS_FILE, or "
               "~/.aws/credentials." },
-    { .name = "access-key",
-      .type = CONF_SECRET,
-      .at = AT(credentials.access_key),
+    { .name = "access-key", .type = CONF_SECRET, .at = AT(credentials.access_key),
       .help = "The access key. Default: AWS_ACCESS_KEY_ID, then the profile." },
-    { .name = "secret-key",
-      .type = CONF_SECRET,
-      .at = AT(credentials.secret_key),
+    { .name = "secret-key", .type = CONF_SECRET, .at = AT(credentials.secret_key),
       .help = "The secret key; needed with access-key." },
-    { .name = "session-token",
-      .type = CONF_SECRET,
-      .at = AT(credentials.session_token),
+    { .name = "session-token", .type = CONF_SECRET, .at = AT(credentials.session_token),
       .help = "The token of temporary credentials." },
     { .type = CONF_END },
 };
 
 static const struct conf_key target_keys[] = {
-    { .name = "name",
-      .type = CONF_NAME,
-      .at = AT(name),
-      .flags = CONF_REQUIRED,
+    { .name = "name", .type = CONF_NAME, .at = AT(name), .flags = CONF_REQUIRED,
       .help = "What commands and reports call this target; unique." },
-    { .name = "url",
-      .type = CONF_STRING,
-      .at = AT(url),
-      .flags = CONF_REQUIRED,
+    { .name = "url", .type = CONF_STRING, .at = AT(url), .flags = CONF_REQUIRED,
       .help = "Where it is: file:///FOLDER or s3://BUCKET[/PREFIX]." },
-    { .name = "site",
-      .type = CONF_NAME,
-      .at = AT(site),
+    { .name = "site", .type = CONF_NAME, .at = AT(site),
       .help = "What fails together with it. Default: the target is its own site." },
-    { .name = "endpoint",
-      .type = CONF_STRING,
-      .at = AT(endpoint),
+    { .name = "endpoint", .type = CONF_STRING, .at = AT(endpoint),
       .help = "S3: http[s]://HOST[:PORT] of the server. Default: AWS for the region." },
-    { .name = "region",
-      .type = CONF_STRING,
-      .at = AT(region),
+    { .name = "region", .type = CONF_STRING, .at = AT(region),
       .help = "S3: the region. Default: AWS_REGION, AWS_DEFAULT_REGION, or us-east-1." },
-    { .name = "style",
-      .type = CONF_ENUM,
-      .at = AT(style),
-      .words = styles,
+    { .name = "style", .type = CONF_ENUM, .at = AT(style), .words = styles,
       .help = "S3: where the bucket's name goes, into the path or before the host. "
               "Default: auto." },
-    { .name = "ca",
-      .type = CONF_PATH,
-      .at = AT(ca),
+    { .name = "ca", .type = CONF_PATH, .at = AT(ca),
       .help = "File of CA certificates to trust. Default: the system's." },
-    { .name = "credentials",
-      .type = CONF_MAP,
-      .keys = credential_keys,
+    { .name = "credentials", .type = CONF_MAP, .keys = credential_keys,
       .help = "S3: who we are. Default: the environment, then the shared credentials "
               "file." },
-    { .name = "read-cost",
-      .type = CONF_COUNT,
-      .at = AT(read_cost),
+    { .name = "read-cost", .type = CONF_COUNT, .at = AT(read_cost),
       .help = "What reading a GiB costs, in any unit: with `order: cheapest` the "
               "lowest is read first. Default: 0." },
-    { .name = "limits",
-      .type = CONF_MAPS,
-      .at = AT(limits),
-      .keys = limit_keys,
-      .count_at = AT(limit_count),
-      .size = sizeof(struct conf_limit),
+    { .name = "limits", .type = CONF_MAPS, .at = AT(limits), .keys = limit_keys,
+      .count_at = AT(limit_count), .size = sizeof(struct conf_limit),
       .help = "How many bytes a second may go to and from the target. The first entry "
               "whose hours hold the present time counts. Default: unlimited." },
     { .type = CONF_END },
@@ -128,32 +83,20 @@ static const struct conf_key target_keys[] = {
 static const char *const match_words[] = { "size,mtime", "inode", NULL };
 
 static const struct conf_key files_keys[] = {
-    { .name = "paths",
-      .type = CONF_PATHS,
-      .at = AT(files.paths),
+    { .name = "paths", .type = CONF_PATHS, .at = AT(files.paths),
       .flags = CONF_REQUIRED | CONF_NO_HOME,
       .help = "Absolute paths of files and folders." },
-    { .name = "exclude",
-      .type = CONF_STRINGS,
-      .at = AT(files.exclude),
+    { .name = "exclude", .type = CONF_STRINGS, .at = AT(files.exclude),
       .help = "Patterns of what is left out, by the rules of gitignore." },
-    { .name = "isolate",
-      .type = CONF_STRINGS,
-      .at = AT(files.isolate),
+    { .name = "isolate", .type = CONF_STRINGS, .at = AT(files.isolate),
       .help = "Patterns of files that never share a chunk with others and are not "
               "compressed, because they hold secrets." },
-    { .name = "blocks",
-      .type = CONF_STRINGS,
-      .at = AT(files.blocks),
+    { .name = "blocks", .type = CONF_STRINGS, .at = AT(files.blocks),
       .help = "Patterns of further files that are updated in place, page by page, as "
               "databases and disk images are: they are cut at fixed positions." },
-    { .name = "one-file-system",
-      .type = CONF_BOOL,
-      .at = AT(files.one_file_system),
+    { .name = "one-file-system", .type = CONF_BOOL, .at = AT(files.one_file_system),
       .help = "Do not go into other file systems. Default: false." },
-    { .name = "match",
-      .type = CONF_BOOL,
-      .at = AT(files.match_inode),
+    { .name = "match", .type = CONF_BOOL, .at = AT(files.match_inode),
       .words = match_words,
       .help = "How an unchanged file is known: by size, times and inode, or, where "
               "inodes change, by \"size,mtime\" (in quotes). Default: inode." },
@@ -161,39 +104,24 @@ static const struct conf_key files_keys[] = {
 };
 
 static const struct conf_key command_keys[] = {
-    { .name = "argv",
-      .type = CONF_STRINGS,
-      .at = AT(command.argv),
+    { .name = "argv", .type = CONF_STRINGS, .at = AT(command.argv),
       .flags = CONF_REQUIRED,
       .help = "The program and its arguments; its output is backed up if it exits 0." },
-    { .name = "as",
-      .type = CONF_STRING,
-      .at = AT(command.as),
+    { .name = "as", .type = CONF_STRING, .at = AT(command.as),
       .help = "The name that the output gets in the snapshot. Default: stdout." },
-    { .name = "min-size",
-      .type = CONF_SIZE,
-      .at = AT(command.min_bytes),
+    { .name = "min-size", .type = CONF_SIZE, .at = AT(command.min_bytes),
       .help = "Fewer bytes are an error. Default: 1, with allow-empty 0." },
     { .type = CONF_END },
 };
 
 static const struct conf_key source_keys[] = {
-    { .name = "name",
-      .type = CONF_NAME,
-      .at = AT(name),
-      .flags = CONF_REQUIRED,
+    { .name = "name", .type = CONF_NAME, .at = AT(name), .flags = CONF_REQUIRED,
       .help = "What commands and snapshots call this source; unique." },
-    { .name = "files",
-      .type = CONF_MAP,
-      .keys = files_keys,
+    { .name = "files", .type = CONF_MAP, .keys = files_keys,
       .help = "Back up files and folders." },
-    { .name = "command",
-      .type = CONF_MAP,
-      .keys = command_keys,
+    { .name = "command", .type = CONF_MAP, .keys = command_keys,
       .help = "Back up what a command prints." },
-    { .name = "allow-empty",
-      .type = CONF_BOOL,
-      .at = AT(allow_empty),
+    { .name = "allow-empty", .type = CONF_BOOL, .at = AT(allow_empty),
       .help = "A missing or empty source is no error. Default: false." },
     { .type = CONF_END },
 };
@@ -204,36 +132,22 @@ static const struct conf_key source_keys[] = {
 static const char *const orders[] = { "listed", "fastest", "cheapest", NULL };
 
 static const struct conf_key key_keys[] = {
-    { .name = "file",
-      .type = CONF_PATH,
-      .at = AT(key.file),
+    { .name = "file", .type = CONF_PATH, .at = AT(key.file),
       .help = "Key file, made by init, for unattended use." },
-    { .name = "passphrase",
-      .type = CONF_SECRET,
-      .at = AT(key.passphrase),
+    { .name = "passphrase", .type = CONF_SECRET, .at = AT(key.passphrase),
       .help = "Where the passphrase comes from, instead of a key file." },
     { .type = CONF_END },
 };
 
 static const struct conf_key fleet_keys[] = {
-    { .name = "quorum",
-      .type = CONF_COUNT,
-      .at = AT(fleet.quorum),
-      .min = 1,
+    { .name = "quorum", .type = CONF_COUNT, .at = AT(fleet.quorum), .min = 1,
       .help = "How many targets must hold a snapshot. Default: all of 1 or 2, else 2." },
-    { .name = "distinct-sites",
-      .type = CONF_BOOL,
-      .at = AT(fleet.distinct_sites),
+    { .name = "distinct-sites", .type = CONF_BOOL, .at = AT(fleet.distinct_sites),
       .help = "The quorum must stand on at least two sites. Default: true with three or "
               "more targets on several sites and a quorum over 1." },
-    { .name = "order",
-      .type = CONF_ENUM,
-      .at = AT(fleet.order),
-      .words = orders,
+    { .name = "order", .type = CONF_ENUM, .at = AT(fleet.order), .words = orders,
       .help = "Which target is read first. Default: listed." },
-    { .name = "spool-max",
-      .type = CONF_SIZE,
-      .at = AT(fleet.spool_max),
+    { .name = "spool-max", .type = CONF_SIZE, .at = AT(fleet.spool_max),
       .min = (uint64_t)256 << 20,
       .help = "What may wait on the local disk for slow targets. Default: 20 GiB." },
     { .type = CONF_END },
@@ -243,40 +157,21 @@ static const struct conf_source source_defaults = { .files.match_inode = true,
                                                     .command.min_bytes = 1 };
 
 const struct conf_key conf_keys[] = {
-    { .name = "repository",
-      .type = CONF_NAME,
-      .at = AT(repository),
-      .flags = CONF_REQUIRED,
-      .help = "The repository's name." },
-    { .name = "key",
-      .type = CONF_MAP,
-      .keys = key_keys,
+    { .name = "repository", .type = CONF_NAME, .at = AT(repository),
+      .flags = CONF_REQUIRED, .help = "The repository's name." },
+    { .name = "key", .type = CONF_MAP, .keys = key_keys,
       .help = "How the repository is unlocked. Default: ask for the passphrase." },
-    { .name = "state",
-      .type = CONF_PATH,
-      .at = AT(state),
+    { .name = "state", .type = CONF_PATH, .at = AT(state),
       .help = "Folder of local state, cache and spool. Default: /var/lib/drtool for "
               "root, else ~/.local/state/drtool." },
-    { .name = "targets",
-      .type = CONF_MAPS,
-      .at = AT(targets),
-      .flags = CONF_REQUIRED,
-      .keys = target_keys,
-      .count_at = AT(target_count),
-      .size = sizeof(struct conf_target),
-      .help = "The places that keep copies." },
-    { .name = "fleet",
-      .type = CONF_MAP,
-      .keys = fleet_keys,
+    { .name = "targets", .type = CONF_MAPS, .at = AT(targets), .flags = CONF_REQUIRED,
+      .keys = target_keys, .count_at = AT(target_count),
+      .size = sizeof(struct conf_target), .help = "The places that keep copies." },
+    { .name = "fleet", .type = CONF_MAP, .keys = fleet_keys,
       .help = "How the targets work together." },
-    { .name = "sources",
-      .type = CONF_MAPS,
-      .at = AT(sources),
-      .keys = source_keys,
-      .count_at = AT(source_count),
-      .size = sizeof(struct conf_source),
-      .defaults = &source_defaults,
-      .help = "What is backed up." },
+    { .name = "sources", .type = CONF_MAPS, .at = AT(sources), .keys = source_keys,
+      .count_at = AT(source_count), .size = sizeof(struct conf_source),
+      .defaults = &source_defaults, .help = "What is backed up." },
     { .type = CONF_END },
 };
 
@@ -298,20 +193,14 @@ check_url(struct conf_target *t, const struct yaml_node *n, struct err *e)
         t->url = mem_printf("file://%s", path);
     }
     if (begins(t->url, "file://"))
-        return t->url[7] == '/'
-                 ? 0
-                 : yaml_node_error(url, e,
-                                   "the path of a file:// url must be absolute, as "
-                                   "in file:///mnt/nas/drtool");
+        return t->url[7] == '/' ? 0
+             : yaml_node_error(url, e, "the path of a file:// url must be absolute, as "
+                               "in file:///mnt/nas/drtool");
     if (begins(t->url, "s3://"))
-        return t->url[5] && t->url[5] != '/'
-                 ? 0
-                 : yaml_node_error(url, e,
-                                   "the bucket is missing, as in s3://BUCKET/PREFIX");
-    return yaml_node_error(url, e,
-                           "the url must begin with file:// or s3://, not "
-                           "\"%.60s\"",
-                           t->url);
+        return t->url[5] && t->url[5] != '/' ? 0
+             : yaml_node_error(url, e, "the bucket is missing, as in s3://BUCKET/PREFIX");
+    return yaml_node_error(url, e, "the url must begin with file:// or s3://, not "
+                           "\"%.60s\"", t->url);
 }
 
 /* Keys that only an S3 target has, on one that is none. */
@@ -326,8 +215,7 @@ check_s3_keys(const struct conf_target *t, const struct yaml_node *n, struct err
                                   "%s is for s3:// targets only", only[i]);
     if (t->endpoint && !begins(t->endpoint, "http://")
         && !begins(t->endpoint, "https://"))
-        return yaml_node_error(yaml_node_get(n, "endpoint"), e,
-                               "the endpoint must begin "
+        return yaml_node_error(yaml_node_get(n, "endpoint"), e, "the endpoint must begin "
                                "with http:// or https://");
     const struct conf_secret *a = &t->credentials.access_key,
                              *s = &t->credentials.secret_key;
@@ -350,14 +238,12 @@ check_limits(const struct conf_target *t, const struct yaml_node *n, struct err 
         if (!from != !to)
             return yaml_key_error(from ? from : to, e, "from and to go together");
         if (from && t->limits[i].from_min == t->limits[i].to_min)
-            return yaml_node_error(to, e,
-                                   "from and to are the same time; leave out both "
+            return yaml_node_error(to, e, "from and to are the same time; leave out both "
                                    "for the whole day");
         if (one->count == 0)
             return yaml_node_error(one, e, "this entry limits nothing");
         if (!from && i + 1 < t->limit_count)
-            return yaml_node_error(one, e,
-                                   "this entry has no hours, so none behind it "
+            return yaml_node_error(one, e, "this entry has no hours, so none behind it "
                                    "would ever count; put it last");
     }
     return 0;
@@ -382,8 +268,7 @@ check_targets(struct conf *c, const struct yaml_node *root, struct err *e)
         for (size_t j = 0; j < i; j++)
             if (strcmp(c->targets[j].url, t->url) == 0
                 && strcmp(c->targets[j].endpoint ? c->targets[j].endpoint : "",
-                          t->endpoint ? t->endpoint : "")
-                       == 0)
+                          t->endpoint ? t->endpoint : "") == 0)
                 return yaml_node_error(yaml_node_get(n, "url"), e,
                                        "this is the same place as target %s",
                                        c->targets[j].name);
@@ -406,10 +291,8 @@ check_sources(struct conf *c, const struct yaml_node *root, struct err *e)
             return yaml_node_error(yaml_node_get(n, "name"), e,
                                    "there is another source named %s", s->name);
         if (files == (command != NULL))
-            return yaml_node_error(n, e,
-                                   "the source %s must have exactly one of files "
-                                   "and command",
-                                   s->name);
+            return yaml_node_error(n, e, "the source %s must have exactly one of files "
+                                   "and command", s->name);
         s->kind = files ? SOURCE_FILES : SOURCE_COMMAND;
         if (command && !s->command.as)
             s->command.as = mem_strdup("stdout");
@@ -442,8 +325,7 @@ check_sites(struct conf *c, const struct yaml_node *n, struct err *e)
     if (!n)
         c->fleet.distinct_sites = c->target_count >= 3 && several && c->fleet.quorum != 1;
     else if (c->fleet.distinct_sites && !several)
-        return yaml_node_error(n, e,
-                               "all targets are on one site; distinct-sites can "
+        return yaml_node_error(n, e, "all targets are on one site; distinct-sites can "
                                "never be met");
     return 0;
 }
@@ -514,8 +396,7 @@ conf_load(const char *path, struct conf **out, struct err *e)
     AUTOBUF struct buf text = BUF(YAML_SIZE_MAX);
 
     if (!found)
-        return err_set(e, ERR_USAGE, 0,
-                       "no configuration: neither "
+        return err_set(e, ERR_USAGE, 0, "no configuration: neither "
                        "~/.config/drtool/drtool.yaml nor /etc/drtool/drtool.yaml is "
                        "there; name one with -c FILE");
     if (fs_read(found, YAML_SIZE_MAX, &text, e) < 0) {

@@ -48,10 +48,8 @@ vectors_open(struct vectors *v, const char *path)
 {
     struct err e = { 0 };
 
-    *v = (struct vectors){ .path = path,
-                           .write = getenv("DRTOOL_WRITE_VECTORS") != NULL,
-                           .old = BUF(FILE_MAX),
-                           .fresh = BUF(FILE_MAX) };
+    *v = (struct vectors){ .path = path, .write = getenv("DRTOOL_WRITE_VECTORS") != NULL,
+                           .old = BUF(FILE_MAX), .fresh = BUF(FILE_MAX) };
     buf_put_u8(&v->old, '\n');
     if (fs_read(path, FILE_MAX - 2, &v->old, &e) < 0 && !v->write)
         fail_msg("%s", err_text(&e));
@@ -191,9 +189,8 @@ fixed_keys(enum role role)
 static void
 integers_records_and_the_header(void **state)
 {
-    static const uint64_t numbers[] = { 0,         1,     127,   128,
-                                        300,       16383, 16384, (uint64_t)1 << 32,
-                                        UINT64_MAX };
+    static const uint64_t numbers[] = { 0, 1, 127, 128, 300, 16383, 16384,
+                                        (uint64_t)1 << 32, UINT64_MAX };
     AUTOBUF struct buf b = BUF(1024);
     struct header h = { .type = OBJECT_SNAP, .group = 0x0201 };
     struct vectors v;
@@ -542,8 +539,7 @@ check_raw_chunk(struct vectors *v, const struct keys *k, struct session *s,
     check(v, name, buf_slice(&sealed));
     uint8_t *out = buf_room(&b, sizeof lorem);
     assert_int_equal(chunk_open(t, k, suite, &s->prk[CLASS_DATA], &rec,
-                                buf_slice(&sealed), out, &e),
-                     0);
+                                buf_slice(&sealed), out, &e), 0);
     assert_memory_equal(out, lorem, sizeof lorem - 1);
 }
 
@@ -584,8 +580,7 @@ chunks_are_sealed_and_opened(void **state)
     assert_int_equal(rec.encoding, ENCODING_ZSTD);
     uint8_t *out = buf_room(&b, sizeof lorem);
     assert_int_equal(chunk_open(&t, k, SUITE_AES256_GCM, &s->prk[CLASS_DATA], &rec,
-                                buf_slice(&sealed), out, &e),
-                     0);
+                                buf_slice(&sealed), out, &e), 0);
     assert_memory_equal(out, lorem, sizeof lorem - 1);
     vectors_close(&v);
     chunk_tools_release(&t);
@@ -606,8 +601,8 @@ make_pack(const struct keys *k, const struct session *s, bool pad, struct pack_d
 
     assert_non_null(mkdtemp(dir));
     chunk_tools_init(&t, 1);
-    assert_int_equal(pack_begin(k, CLASS_DATA, s->id, &rnd, NULL, fs_join(dir, "pack"),
-                                &w, &e),
+    assert_int_equal(pack_begin(k, CLASS_DATA, s->id, &rnd, NULL, fs_join(dir, "pack"), &w,
+                                &e),
                      0);
     for (uint32_t i = 0; i < COUNT_OF(texts); i++) {
         struct chunk_record rec;
@@ -645,8 +640,7 @@ check_tail(const struct keys *k, struct slice pack, const struct pack_done *done
     assert_int_equal(pack_tail(footer, pack.len, &at, &e), 0);
     struct slice tail = slice_sub(pack, at, pack.len - at);
     assert_int_equal(pack_open_directory(k, slice_sub(pack, 0, PACK_BODY), tail, pack.len,
-                                         &plain, &d, &e),
-                     0);
+                                         &plain, &d, &e), 0);
     assert_true(slice_equal(d.plain, buf_slice(&done->directory)));
 }
 
@@ -814,8 +808,8 @@ static void
 read_back(struct nodes *n, const struct manifest_root *root, const struct entry *want,
           size_t count)
 {
-    CLEANUP(manifest_reader_free_p)
-    struct manifest_reader *r = manifest_reader_new(root, load_node, n);
+    CLEANUP(manifest_reader_free_p) struct manifest_reader *r =
+        manifest_reader_new(root, load_node, n);
     struct entry have;
     struct err e = { 0 };
 
@@ -841,8 +835,8 @@ static void
 write_manifest(struct nodes *n, const struct entry *entries, size_t count,
                struct manifest_root *root)
 {
-    CLEANUP(manifest_writer_free_p)
-    struct manifest_writer *w = manifest_writer_new(n->keys, store_node, n);
+    CLEANUP(manifest_writer_free_p) struct manifest_writer *w =
+        manifest_writer_new(n->keys, store_node, n);
     struct err e = { 0 };
 
     for (size_t i = 0; i < count; i++)
@@ -943,8 +937,8 @@ add_extent(void *arg, uint64_t at, const struct extent *x, struct err *e)
 static void
 write_extents(struct nodes *n, size_t count)
 {
-    CLEANUP(extent_writer_free_p)
-    struct extent_writer *w = extent_writer_new(store_node, n);
+    CLEANUP(extent_writer_free_p) struct extent_writer *w =
+        extent_writer_new(store_node, n);
     struct entry en = { .type = ENTRY_FILE, .tree = true, .extent_count = 1 };
     struct sum sum = { 0 };
     struct err e = { 0 };
@@ -1011,8 +1005,7 @@ check_snapshot(const struct keys *k, struct slice object)
     struct err e = { 0 };
 
     assert_int_equal(signed_open(object, OBJECT_SNAP, k->repo_id, who, NULL, &h, signer,
-                                 &body, &e),
-                     0);
+                                 &body, &e), 0);
     assert_int_equal(snapshot_parse(k, slice_sub(object, 0, HEADER_LEN), body, &s, &e),
                      0);
     assert_string_equal(s.source, "home");
@@ -1020,8 +1013,8 @@ check_snapshot(const struct keys *k, struct slice object)
     assert_string_equal(s.tags[1], "two");
     assert_true(s.seq == 42 && s.root.level == 1 && s.root.entries == 2000
                 && s.started.s == 1700000000 && s.started.ns == 7
-                && s.ended.s == 1700000060 && s.flags == 0 && s.issues == 1
-                && s.added == 4096 && s.tag_count == 2);
+                && s.ended.s == 1700000060
+                && s.flags == 0 && s.issues == 1 && s.added == 4096 && s.tag_count == 2);
     snapshot_release(&s);
 }
 
@@ -1030,20 +1023,15 @@ snapshots_and_commit_records(void **state)
 {
     AUTOBUF struct buf object = BUF(SNAPSHOT_MAX);
     struct header h = { .type = OBJECT_DONE };
-    struct snapshot s = { .seq = 42,
-                          .source = mem_strdup("home"),
-                          .kind = mem_strdup("files"),
-                          .host = mem_strdup("alpha"),
+    struct snapshot s = { .seq = 42, .source = mem_strdup("home"),
+                          .kind = mem_strdup("files"), .host = mem_strdup("alpha"),
                           .identity = mem_strdup("ef53-1"),
                           .version = mem_strdup("0.1.0"),
-                          .started = { 1700000000, 7 },
-                          .ended = { 1700000060, 8 },
+                          .started = { 1700000000, 7 }, .ended = { 1700000060, 8 },
                           .root = { .level = 1, .entries = 2000, .bytes = 2000 },
-                          .issues = 1,
-                          .added = 4096,
+                          .issues = 1, .added = 4096,
                           .tags = { mem_strdup("one"), mem_strdup("two") },
-                          .tag_count = 2,
-                          .config = BUF(64) };
+                          .tag_count = 2, .config = BUF(64) };
     char snap[] = "snap/0011223344556677/0000000042-"
                   "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
     uint8_t seed[SEED_LEN], host[ID_LEN], target[ID_LEN];
