@@ -19,8 +19,8 @@ struct job {
 struct pack_scribe {
     pthread_t thread;
     uint8_t *memory[WINDOWS];
-    struct job jobs[WINDOWS]; /* as many as there are windows */
-    struct queue *windows, *free_jobs, *todo;
+    struct job jobs[WINDOWS]; /* one for each window */
+    struct queue *windows, *filled;
     pthread_mutex_t lock; /* of the files' `pending` and `error` */
     pthread_cond_t done;
 };
@@ -45,7 +45,7 @@ scribe_main(void *arg)
     struct pack_scribe *s = arg;
     void *item;
 
-    while (queue_take(s->todo, &item)) {
+    while (queue_take(s->filled, &item)) {
         struct job *j = item;
         struct scribed *f = j->file;
         struct err e = { 0 };
@@ -54,8 +54,7 @@ scribe_main(void *arg)
         pthread_mutex_unlock(&s->lock);
         if (good)
             (void)!write_window(f, slice_of(j->window, j->len), j->at, &e);
-        (void)queue_put(s->windows, j->window);
-        (void)queue_put(s->free_jobs, j);
+        (void)queue_put(s->windows, j->window); /* and the job with it */
         pthread_mutex_lock(&s->lock);
         if (e.kind != ERR_NONE)
             f->error = e;
@@ -74,16 +73,14 @@ pack_scribe_new(void)
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->done, NULL);
     s->windows = queue_new(WINDOWS);
-    s->free_jobs = queue_new(WINDOWS);
-    s->todo = queue_new(WINDOWS);
+    s->filled = queue_new(WINDOWS);
     for (size_t i = 0; i < WINDOWS; i++) {
         s->memory[i] = mem_pages(SCRIBE_WINDOW);
         (void)queue_put(s->windows, s->memory[i]);
-        (void)queue_put(s->free_jobs, &s->jobs[i]);
     }
     if (pthread_create(&s->thread, NULL, scribe_main, s) == 0)
         return s;
-    queue_cancel(s->todo); /* nobody to join */
+    queue_cancel(s->filled); /* nobody to join */
     s->thread = pthread_self();
     pack_scribe_free(s);
     return NULL;
@@ -94,12 +91,11 @@ pack_scribe_free(struct pack_scribe *s)
 {
     if (!s)
         return;
-    queue_close(s->todo);
+    queue_close(s->filled);
     if (!pthread_equal(s->thread, pthread_self()))
         pthread_join(s->thread, NULL);
     queue_free(s->windows);
-    queue_free(s->free_jobs);
-    queue_free(s->todo);
+    queue_free(s->filled);
     for (size_t i = 0; i < WINDOWS; i++)
         mem_free(s->memory[i]);
     pthread_mutex_destroy(&s->lock);
@@ -131,12 +127,13 @@ int
 scribe_write(struct pack_scribe *s, struct scribed *f, uint8_t **window, size_t len,
              uint64_t at, struct err *e)
 {
-    void *item = NULL;
+    size_t i = 0;
 
     if (!s)
         return write_window(f, slice_of(*window, len), at, e);
-    (void)queue_take(s->free_jobs, &item);
-    struct job *j = item;
+    while (s->memory[i] != *window)
+        i++;
+    struct job *j = &s->jobs[i];
     *j = (struct job){ f, *window, len, at };
     pthread_mutex_lock(&s->lock);
     f->pending++;
@@ -144,7 +141,7 @@ scribe_write(struct pack_scribe *s, struct scribed *f, uint8_t **window, size_t 
     if (bad)
         *e = f->error;
     pthread_mutex_unlock(&s->lock);
-    (void)queue_put(s->todo, j);
+    (void)queue_put(s->filled, j);
     *window = scribe_window(s);
     return bad ? -1 : 0;
 }
