@@ -601,8 +601,8 @@ make_pack(const struct keys *k, const struct session *s, bool pad, struct pack_d
 
     assert_non_null(mkdtemp(dir));
     chunk_tools_init(&t, 1);
-    assert_int_equal(pack_begin(k, CLASS_DATA, s->id, &rnd, NULL, fs_join(dir, "pack"), &w,
-                                &e),
+    assert_int_equal(pack_begin(k, CLASS_DATA, s->id, &rnd, NULL,
+                                fs_join(dir, "pack"), &w, &e),
                      0);
     for (uint32_t i = 0; i < COUNT_OF(texts); i++) {
         struct chunk_record rec;
