@@ -71,6 +71,33 @@ a_context_serves_again_and_again(void **state)
     }
 }
 
+/* Its parameters follow the length, whatever came before. */
+static void
+any_length_may_follow_any_other(void **state)
+{
+    static const size_t lengths[] = { 16384,  524288, 65536,  65537, 262144,
+                                      262145, 100,    524288, 16384 };
+    AUTOFREE uint8_t *plain = mem_alloc(1 << 20), *out = mem_alloc(1 << 20);
+    AUTOBUF struct buf alone = BUF(2 << 20), after = BUF(2 << 20);
+    CLEANUP(zip_free_p) struct zip *z = zip_new(1);
+    struct err e = { 0 };
+
+    (void)state;
+    fill_bytes(plain, 1 << 20, 7);
+    for (size_t i = 0; i < 1 << 20; i++)
+        plain[i] = (uint8_t)(plain[i] % 16 + i / 5000);
+    for (size_t i = 0; i < COUNT_OF(lengths); i++) {
+        struct slice s = slice_of(plain, lengths[i]);
+        size_t room = zip_bound(s.len);
+        buf_clear(&after);
+        size_t n = zip_squeeze(z, s, buf_room(&after, room), room);
+        assert_int_equal(n, squeeze(s, &alone));
+        assert_memory_equal(after.ptr, alone.ptr, n);
+        assert_ok(zip_expand(z, buf_slice(&alone), out, s.len, &e), &e);
+        assert_memory_equal(out, plain, s.len);
+    }
+}
+
 static void
 another_length_than_announced_is_refused(void **state)
 {
@@ -136,6 +163,7 @@ main(void)
         cmocka_unit_test(what_was_squeezed_expands_to_the_same),
         cmocka_unit_test(what_gains_too_little_is_not_squeezed),
         cmocka_unit_test(a_context_serves_again_and_again),
+        cmocka_unit_test(any_length_may_follow_any_other),
         cmocka_unit_test(another_length_than_announced_is_refused),
         cmocka_unit_test(a_bomb_is_refused),
         cmocka_unit_test(damage_is_refused_or_harmless),
