@@ -2,7 +2,7 @@
 
 #include <assert.h>
 
-const struct cut_profile cut_files = { 64 << 10, 256 << 10, 1024 << 10 };
+const struct cut_profile cut_files = { 64 << 10, 128 << 10, 512 << 10 };
 const struct cut_profile cut_streams = { 8 << 10, 16 << 10, 64 << 10 };
 const struct cut_profile cut_blocks = { 16 << 10, 16 << 10, 16 << 10 };
 
