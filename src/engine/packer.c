@@ -31,6 +31,8 @@ struct packer {
     bool dry_run;
     struct pack_scribe *scribe; /* or NULL */
     struct open_pack packs[PACKS];
+    uint64_t coins; /* random bits, `coins_left` of them unused */
+    unsigned coins_left;
     struct manifest_writer *manifest;
     struct chunk_tools tools;
     uint8_t *sealed; /* for metadata */
@@ -124,14 +126,25 @@ close_pack(struct packer *p, struct open_pack *o, bool last, struct err *e)
     return repo_store_pack(p->repo, &done, o->number, e);
 }
 
+/* Which pack gets the next data; the kernel is asked once for 64 of them. */
+static size_t
+toss(struct packer *p)
+{
+    static_assert(DATA_PACKS == 2, "a bit decides");
+    if (p->coins_left == 0) {
+        random_bytes(repo_random(p->repo), &p->coins, sizeof p->coins);
+        p->coins_left = 64;
+    }
+    return p->coins >> --p->coins_left & 1;
+}
+
 /* Puts one sealed chunk into a pack of its class. */
 static int
 store_sealed(struct packer *p, struct chunk_record *rec, struct slice sealed,
              struct err *e)
 {
     enum chunk_class class = chunk_class_of(rec->kind);
-    size_t which = class == CLASS_META ? META
-                                       : random_below(repo_random(p->repo), DATA_PACKS);
+    size_t which = class == CLASS_META ? META : toss(p);
     struct open_pack *o = &p->packs[which];
     const struct chunk_key *key = &p->session->key[class];
 
