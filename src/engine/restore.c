@@ -27,6 +27,7 @@ hand_over(struct run *run, struct err *e)
 {
     struct load *full = run->load;
 
+    full->goes_on = run->current;
     run->load = load_new();
     return stages_take(run->stages, full, e);
 }

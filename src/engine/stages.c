@@ -142,6 +142,18 @@ name_load(struct window *w, struct load *l, struct err *e)
     return rc;
 }
 
+/* Of what has been synced. */
+static void
+drop_pages(const struct load *l)
+{
+    for (; l; l = l->next) {
+        if (l->goes_on)
+            wfile_drop_pages(l->goes_on);
+        for (size_t i = 0; i < l->file_count; i++)
+            wfile_drop_pages(l->files[i]);
+    }
+}
+
 /* One sync for all loads of the list, then their names. Frees them. */
 static int
 name_loads(struct stages *s, struct load *first, struct err *e)
@@ -158,6 +170,7 @@ name_loads(struct stages *s, struct load *first, struct err *e)
     }
     if (w->place && any && !give_up)
         rc = place_sync(w->place, e);
+    drop_pages(first);
     while (first) {
         struct load *l = first;
         first = l->next;

@@ -4,6 +4,7 @@
 #include "base/log.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #define SPAN_MAX ((uint64_t)4 << 20)
 #define GAP_MAX ((uint64_t)256 << 10) /* bytes read in vain to save a request */
 #define THREADS_MAX 16
+#define LARGE_MIN ((uint64_t)1 << 20) /* bytes; its pages are worth two calls */
 
 void
 window_issue(struct window *w, enum restore_issue kind, struct slice path,
@@ -74,7 +76,7 @@ wfile_new(const struct entry *en, struct slice told)
         *to[i] = slice_of(f->bytes + at, from[i]->len);
         at += from[i]->len;
     }
-    f->fd = f->existing = -1;
+    f->fd = f->existing = f->written = -1;
     pthread_mutex_init(&f->lock, NULL);
     return f;
 }
@@ -88,11 +90,23 @@ wfile_free(struct window *w, struct wfile *f)
         close(f->fd);
     if (f->existing >= 0)
         close(f->existing);
+    if (f->written >= 0)
+        close(f->written);
     if (f->begun && !f->finished && !f->failed && w->place)
         place_discard(w->place, f->entry.path, f->hidden);
     pthread_mutex_destroy(&f->lock);
     mem_free(f->bytes);
     mem_free(f);
+}
+
+void
+wfile_drop_pages(struct wfile *f)
+{
+    pthread_mutex_lock(&f->lock);
+    int fd = f->fd >= 0 ? f->fd : f->written;
+    if (fd >= 0)
+        posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    pthread_mutex_unlock(&f->lock);
 }
 
 /* Finds a chunk. Small files lie side by side in one. */
@@ -197,6 +211,8 @@ finish(struct window *w, struct wfile *f, struct err *e)
     if (rc == 0 && w->place) {
         int fd = f->fd;
         f->fd = -1;
+        if (f->entry.size >= LARGE_MIN)
+            f->written = fcntl(fd, F_DUPFD_CLOEXEC, 0);
         rc = place_file_finish(w->place, &f->entry, fd, e);
     }
     if (rc == 0)

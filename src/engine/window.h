@@ -22,6 +22,7 @@ struct wfile {
     char hidden[32];
     int fd;               /* -1: not open */
     int existing;         /* what lies there, to take right pieces from; -1 */
+    int written;          /* a large one that is finished: open until its pages go; -1 */
     bool begun, complete; /* complete: all its extents are known */
     bool failed, finished;
     bool note_link;       /* first name of its link group */
@@ -47,7 +48,8 @@ struct load {
     struct want *wants;
     size_t want_count, want_cap;
     uint64_t bytes;
-    struct wfile **links; /* further names of link groups */
+    struct wfile *goes_on; /* whose other pieces come with the next load, or NULL */
+    struct wfile **links;  /* further names of link groups */
     size_t link_count, link_cap;
     struct wfile **left; /* folders the walk has left, inner first */
     size_t left_count, left_cap;
@@ -84,6 +86,9 @@ void window_release(struct window *w);
 struct wfile *wfile_new(const struct entry *en, struct slice told);
 /* Closes it, and removes its hidden file unless it is finished or damaged. */
 void wfile_free(struct window *w, struct wfile *f);
+/* What is on the disk of a large file leaves the page cache: so that a restore takes
+ * no more memory than some loads, where new pages cost more than the copying. */
+void wfile_drop_pages(struct wfile *f);
 
 /* One extent of the file. The walk's thread; may run beside window_fetch(). */
 MUST_USE int window_want(struct window *w, struct load *l, struct wfile *f, uint64_t at,

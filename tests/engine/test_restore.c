@@ -1,6 +1,7 @@
 #include "support/lab.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -93,12 +94,79 @@ folders_keep_their_times_across_loads(void **state)
     }
 }
 
+/* How much of the file is in the page cache, in percent. */
+static unsigned
+share_cached(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    size_t there = 0;
+
+    assert_true(fd >= 0);
+    assert_int_equal(fstat(fd, &st), 0);
+    size_t pages = ((size_t)st.st_size + 4095) / 4096;
+    AUTOFREE unsigned char *in = mem_alloc(pages);
+    void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    assert_true(map != MAP_FAILED);
+    assert_int_equal(mincore(map, (size_t)st.st_size, in), 0);
+    munmap(map, (size_t)st.st_size);
+    close(fd);
+    for (size_t i = 0; i < pages; i++)
+        there += in[i] & 1;
+    return (unsigned)(there * 100 / pages);
+}
+
+/* Where a file system is nothing but page cache, nothing leaves it. */
+static bool
+pages_can_go(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    assert_int_equal(fsync(fd), 0);
+    assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    close(fd);
+    return share_cached(path) < 10;
+}
+
+/* One that takes several loads, and one that shares its load with others. */
+static void
+large_files_do_not_stay_in_the_page_cache(void **state)
+{
+    const size_t piece = 1 << 20, count = 80;
+    AUTOFREE uint8_t *bytes = mem_alloc(piece * count);
+    FOLDER(disk);
+    LAB(l);
+
+    (void)state;
+    fill_bytes(bytes, 8 * piece, 1);
+    for (size_t i = 8; i < count; i++)
+        memcpy(bytes + i * piece, bytes + (i - 8) * piece, piece);
+    folder_write(&l.site.folder, "src/long", slice_of(bytes, piece * count));
+    folder_write(&l.site.folder, "src/large", slice_of(bytes, 3 * piece));
+    back_up_well(&l);
+    AUTOFREE char *to = folder_path(&disk, "restored");
+    AUTOFREE char *long_one = mem_printf("%s%s/long", to, l.src);
+    AUTOFREE char *large_one = mem_printf("%s%s/large", to, l.src);
+    unsigned cached = 100;
+    for (unsigned tries = 0; tries < 5 && cached >= 20; tries++) {
+        restore_into(&l, to, true);
+        cached = share_cached(long_one) + share_cached(large_one);
+    }
+    if (cached > 0 && !pages_can_go(long_one)) {
+        print_message("nothing leaves the page cache here\n");
+        return;
+    }
+    assert_in_range(cached, 0, 19); /* what others just use may stay */
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_of_one_file_stay_one_file_however_far_apart),
         cmocka_unit_test(folders_keep_their_times_across_loads),
+        cmocka_unit_test(large_files_do_not_stay_in_the_page_cache),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

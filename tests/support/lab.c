@@ -298,14 +298,11 @@ restored_well(struct lab *l, bool some)
     assert_int_equal(system(diff), 0);
 }
 
-/* The newest snapshot, restored, is the source. With `fresh` by a machine
- * that has nothing but the key. */
 void
-restore_well(struct lab *l, bool fresh)
+restore_into(struct lab *l, const char *to, bool fresh)
 {
     CLEANUP(repo_close_p) struct repo *r = lab_reader(l, fresh);
     CLEANUP(snapshot_list_release) struct snapshot_list list = { 0 };
-    AUTOFREE char *to = folder_path(&l->site.folder, "restored");
     struct snapshot_row *row = NULL;
     struct restore_result res;
 
@@ -323,6 +320,16 @@ restore_well(struct lab *l, bool fresh)
     assert_int_equal(res.damaged, 0);
     assert_int_equal(res.blocked, 0);
     assert_int_equal(l->told, res.bytes);
+}
+
+/* The newest snapshot, restored, is the source. With `fresh` by a machine
+ * that has nothing but the key. */
+void
+restore_well(struct lab *l, bool fresh)
+{
+    AUTOFREE char *to = folder_path(&l->site.folder, "restored");
+
+    restore_into(l, to, fresh);
     if (l->source.kind != SOURCE_COMMAND)
         restored_well(l, false);
 }

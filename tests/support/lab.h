@@ -72,6 +72,8 @@ void lab_on_damage(void *arg, const struct verify_damage *d); /* prints it */
 /* What lies below the folder "restored" is the source; with `some` all of it that has
  * its final name is, and it may be less. */
 void restored_well(struct lab *l, bool some);
+/* The newest snapshot, all of it, into a folder that is removed before. */
+void restore_into(struct lab *l, const char *to, bool fresh);
 /* The newest snapshot, restored, is the source. */
 void restore_well(struct lab *l, bool fresh);
 
