@@ -11,6 +11,7 @@ struct zip;
 struct zip *zip_new(int level); /* 1 to 19 */
 void zip_free(struct zip *z);
 DEFINE_CLEANUP(struct zip, zip_free)
+void zip_set_level(struct zip *z, int level); /* from the next call on */
 
 /* Compresses into `out` (room bytes); 0 when the result would not be at least
  * 3 % smaller than `plain`, else its length. */

@@ -60,6 +60,8 @@ struct conf_source {
     } command;
 };
 
+#define COMPRESSION_AUTO 0
+
 enum read_order { ORDER_LISTED, ORDER_FASTEST, ORDER_CHEAPEST };
 
 struct conf {
@@ -79,6 +81,7 @@ struct conf {
         enum read_order order;
         uint64_t spool_max; /* bytes; default 20 GiB */
     } fleet;
+    int compression;      /* level of zstd, 1 to 12; COMPRESSION_AUTO */
     struct conf_source *sources;
     size_t source_count;
 };

@@ -121,6 +121,10 @@ struct fleet_rules {
 };
 MUST_USE int fleet_start(struct fleet *f, const struct fleet_rules *rules, struct err *e);
 
+/* Bytes put by this run that no target has yet: what waits for the one that is least
+ * behind of those that answer. 0 when none does. */
+uint64_t fleet_backlog(struct fleet *f);
+
 /* A file in the spool, written by the caller, becomes an object. */
 char *fleet_spool_tmp(struct fleet *f); /* a new name in the spool; free it */
 /* Takes the file `tmp` (fsynced by the caller) as object `key` for every

@@ -30,7 +30,6 @@ struct repo_options {
     bool as_found;      /* mends no target's header and records: verify tells of them */
     int64_t wait_ms;    /* for the lock */
     uint64_t seed;      /* of a test; 0: the kernel's random numbers */
-    int level;          /* zstd; 0: 1 */
     int64_t breaker_ms; /* of the targets, for tests; 0: the usual */
     struct storage *(*wrap)(void *arg, const char *target, struct storage *inner);
     void *wrap_arg;
@@ -78,7 +77,8 @@ struct state *repo_state(struct repo *r);
 struct index *repo_index(struct repo *r);
 struct random *repo_random(struct repo *r);
 const char *repo_dir(const struct repo *r);
-int repo_level(const struct repo *r);
+/* The level of zstd that suits the moment. */
+int repo_level(struct repo *r);
 const char *repo_host_name(const struct repo *r);
 const uint8_t *repo_host_id(const struct repo *r);
 const uint8_t *repo_conf_head(const struct repo *r);

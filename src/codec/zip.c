@@ -24,6 +24,7 @@ struct zip {
     ZSTD_CCtx *squeeze;
     ZSTD_DCtx *expand;
     int level;
+    bool leveled; /* `squeeze` knows the level */
 };
 
 struct zip *
@@ -33,6 +34,13 @@ zip_new(int level)
 
     z->level = level;
     return z;
+}
+
+void
+zip_set_level(struct zip *z, int level)
+{
+    z->leveled &= z->level == level;
+    z->level = level;
 }
 
 void
@@ -56,6 +64,11 @@ set_parameters(struct zip *z, size_t len)
 {
     unsigned i = 0;
 
+    if (!z->leveled) {
+        ZSTD_CCtx_reset(z->squeeze, ZSTD_reset_session_and_parameters);
+        ZSTD_CCtx_setParameter(z->squeeze, ZSTD_c_compressionLevel, z->level);
+        z->leveled = true;
+    }
     if (z->level != 1)
         return;
     while (len > first_level[i].max)
@@ -67,10 +80,8 @@ set_parameters(struct zip *z, size_t len)
 size_t
 zip_squeeze(struct zip *z, struct slice plain, uint8_t *out, size_t room)
 {
-    if (!z->squeeze) {
+    if (!z->squeeze)
         z->squeeze = ZSTD_createCCtx();
-        ZSTD_CCtx_setParameter(z->squeeze, ZSTD_c_compressionLevel, z->level);
-    }
     set_parameters(z, plain.len);
     size_t n = ZSTD_compress2(z->squeeze, out, room, plain.ptr, plain.len);
     if (ZSTD_isError(n) || n > plain.len - plain.len / 32)

@@ -130,6 +130,9 @@ static const struct conf_key source_keys[] = {
 #define AT(field) offsetof(struct conf, field)
 
 static const char *const orders[] = { "listed", "fastest", "cheapest", NULL };
+/* The index is zstd's level. */
+static const char *const levels[] = { "auto", "1", "2", "3", "4", "5", "6", "7", "8", "9",
+                                      "10", "11", "12", NULL };
 
 static const struct conf_key key_keys[] = {
     { .name = "file", .type = CONF_PATH, .at = AT(key.file),
@@ -169,6 +172,9 @@ const struct conf_key conf_keys[] = {
       .size = sizeof(struct conf_target), .help = "The places that keep copies." },
     { .name = "fleet", .type = CONF_MAP, .keys = fleet_keys,
       .help = "How the targets work together." },
+    { .name = "compression", .type = CONF_ENUM, .at = AT(compression), .words = levels,
+      .help = "Level of zstd. With auto it is 1, and higher while every target is slower "
+              "than the backup and the processor would wait. Default: 1." },
     { .name = "sources", .type = CONF_MAPS, .at = AT(sources), .keys = source_keys,
       .count_at = AT(source_count), .size = sizeof(struct conf_source),
       .defaults = &source_defaults, .help = "What is backed up." },
@@ -362,6 +368,7 @@ conf_parse(const char *path, struct slice text, struct conf **out, struct err *e
     c->path = mem_strdup(path);
     c->text = BUF(YAML_SIZE_MAX);
     c->fleet.spool_max = (uint64_t)20 << 30;
+    c->compression = 1;
     if (yaml_doc_parse(path, text, &doc, e) < 0
         || schema_fill(conf_keys, yaml_doc_root(doc), c, e) < 0
         || check(c, yaml_doc_root(doc), e) < 0)

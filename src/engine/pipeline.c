@@ -94,6 +94,7 @@ work_on(struct pipeline *p, struct item *it, struct chunk_tools *t, struct err *
     const struct keys *k = repo_keys(p->repo);
     uint8_t *room = it->sealed;
 
+    zip_set_level(t->zip, repo_level(p->repo));
     for (size_t i = 0; i < it->piece_count; i++) {
         struct piece *x = &it->pieces[i];
         keys_chunk_id(k, (uint8_t)it->kind, x->raw, &x->id);
@@ -119,7 +120,7 @@ worker(void *arg)
     struct chunk_tools t;
     void *x;
 
-    chunk_tools_init(&t, repo_level(p->repo));
+    chunk_tools_init(&t, 1);
     while (queue_take(p->work, &x)) {
         struct item *it = x;
         struct err e = { 0 };
@@ -197,7 +198,7 @@ pipeline_start(struct repo *r, const struct session *s, unsigned threads, bool d
         p->sealed_memory[i] = mem_pages(chunk_room(BLOCK_SIZE));
         (void)queue_put(p->sealed, p->sealed_memory[i]);
     }
-    chunk_tools_init(&p->inline_tools, repo_level(r));
+    chunk_tools_init(&p->inline_tools, 1);
     p->packer = packer_new(r, s, dry_run, p->threads > 0, progress);
     *out = p;
     for (unsigned i = 0; i < p->threads; i++) {

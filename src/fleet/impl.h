@@ -33,6 +33,7 @@ struct lane {
     bool drained;      /* it had nothing behind last_id then */
     unsigned failures; /* of items in a row */
     unsigned skipped;  /* items that nobody gives in this run */
+    int64_t waiting;   /* bytes that this run has put and it has not sent */
     struct err why;    /* of the last failure */
     bool broken;       /* by our own means: the local state cannot be read */
 };
@@ -91,8 +92,8 @@ char *spool_path(const struct fleet *f, const char *key); /* free it */
 bool spool_last_wants(struct fleet *f, const char *key);
 /* A row of the queue has ended. Drops the spool file when no target waits for it any
  * more; one transaction, since each costs a write to the disk. */
-MUST_USE int spool_ended(struct fleet *f, int64_t id, const char *key,
-                         enum queue_end how, struct err *e);
+MUST_USE int spool_ended(struct fleet *f, int64_t id, const char *key, enum queue_end how,
+                         struct err *e);
 /* Drops the spool file when no target waits for it, or when `quorum_is_enough`
  * and W targets have it. Without the lock. */
 void spool_release(struct fleet *f, const char *key, bool quorum_is_enough);

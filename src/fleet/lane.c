@@ -227,6 +227,8 @@ send_item(struct lane *l, struct item *it)
         l->failures = 0;
     }
     l->skipped += how == NOWHERE;
+    if (how != FAILED && copy.id > f->old_position)
+        l->waiting -= (int64_t)copy.size;
     mem_free(copy.key);
     pthread_cond_broadcast(&f->changed);
 }

@@ -144,6 +144,9 @@ enqueue(struct fleet *f, struct queue_row *row, struct target *only, struct also
         return -1;
     pthread_mutex_lock(&f->lock);
     f->position = id > f->position ? id : f->position;
+    for (size_t i = 0; i < f->count; i++)
+        if (!only || only == &f->targets[i])
+            f->lanes[i].waiting += (int64_t)row->size;
     pthread_cond_broadcast(&f->changed);
     pthread_mutex_unlock(&f->lock);
     return 0;
@@ -228,6 +231,19 @@ delivers(const struct lane *l)
     return l->thread_count > 0 && !l->broken
         && (s == TARGET_PROBING
             || (health_answers(&l->target->health) && s != TARGET_FULL));
+}
+
+uint64_t
+fleet_backlog(struct fleet *f)
+{
+    int64_t least = INT64_MAX;
+
+    pthread_mutex_lock(&f->lock);
+    for (size_t i = 0; i < f->count; i++)
+        if (delivers(&f->lanes[i]) && f->lanes[i].waiting < least)
+            least = f->lanes[i].waiting;
+    pthread_mutex_unlock(&f->lock);
+    return least < INT64_MAX && least > 0 ? (uint64_t)least : 0;
 }
 
 static void

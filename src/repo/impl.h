@@ -57,7 +57,6 @@ struct repo {
     char *dir;
     bool temporary, write, as_found, index_temporary;
     int lock_fd, index_lock_fd;
-    int level;
     struct state *state;
     struct fleet *fleet;
     struct keys *keys;

@@ -98,14 +98,13 @@ repo_new(const struct repo_options *o)
     r->write = o->write;
     r->as_found = o->as_found;
     r->lock_fd = r->index_lock_fd = -1;
-    r->level = o->level ? o->level : 1;
     r->random.seed = o->seed;
     r->opened = crypto_alloc(OPENED_KEYS * sizeof *r->opened);
     r->host_seed = crypto_alloc(SEED_LEN);
     pthread_mutex_init(&r->gc_lock, NULL);
     pthread_mutex_init(&r->load_lock, NULL);
     pthread_mutex_init(&r->span_lock, NULL);
-    chunk_tools_init(&r->tools, r->level);
+    chunk_tools_init(&r->tools, 1);
     for (size_t i = 0; i < SPANS; i++)
         r->spans[i].bytes = BUF(SPAN_LEN + CHUNK_STORED_MAX);
     if (gethostname(r->host_name, sizeof r->host_name - 1) < 0)
@@ -261,10 +260,28 @@ repo_dir(const struct repo *r)
     return r->dir;
 }
 
+/* What waits for the least busy target, and the level that the processor has time for
+ * meanwhile: each halves the speed, more or less, and frees the line for more. */
+static const struct {
+    uint64_t backlog;
+    int level;
+} auto_levels[] = {
+    { (uint64_t)256 << 20, 9 },
+    { (uint64_t)128 << 20, 6 },
+    { (uint64_t)64 << 20, 3 },
+    { 0, 1 },
+};
+
 int
-repo_level(const struct repo *r)
+repo_level(struct repo *r)
 {
-    return r->level;
+    unsigned i = 0;
+
+    if (r->conf->compression != COMPRESSION_AUTO)
+        return r->conf->compression;
+    for (uint64_t backlog = fleet_backlog(r->fleet); backlog < auto_levels[i].backlog;)
+        i++;
+    return auto_levels[i].level;
 }
 
 const char *

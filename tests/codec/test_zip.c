@@ -99,6 +99,24 @@ any_length_may_follow_any_other(void **state)
 }
 
 static void
+the_level_may_change_between_two_calls(void **state)
+{
+    CLEANUP(zip_free_p) struct zip *z = zip_new(1);
+    AUTOFREE uint8_t *plain = mem_alloc(100000), *packed = mem_alloc(200000);
+    size_t length[3];
+
+    (void)state;
+    for (size_t i = 0; i < 100000; i++)
+        plain[i] = (uint8_t) "0123456789"[i / 7 * i / 100 % 10];
+    for (int i = 0; i < 3; i++) {
+        zip_set_level(z, i == 1 ? 12 : 1);
+        length[i] = zip_squeeze(z, slice_of(plain, 100000), packed, 200000);
+    }
+    assert_int_equal(length[0], length[2]);
+    assert_true(length[1] < length[0]);
+}
+
+static void
 another_length_than_announced_is_refused(void **state)
 {
     CLEANUP(zip_free_p) struct zip *z = zip_new(1);
@@ -164,6 +182,7 @@ main(void)
         cmocka_unit_test(what_gains_too_little_is_not_squeezed),
         cmocka_unit_test(a_context_serves_again_and_again),
         cmocka_unit_test(any_length_may_follow_any_other),
+        cmocka_unit_test(the_level_may_change_between_two_calls),
         cmocka_unit_test(another_length_than_announced_is_refused),
         cmocka_unit_test(a_bomb_is_refused),
         cmocka_unit_test(damage_is_refused_or_harmless),

@@ -90,6 +90,7 @@ what_is_left_out_has_its_default(void **state)
     assert_false(c->fleet.distinct_sites);
     assert_true(c->fleet.spool_max == 20ull << 30);
     assert_int_equal(c->fleet.order, ORDER_LISTED);
+    assert_int_equal(c->compression, 1);
     assert_null(c->sources[0].files.exclude);
     assert_false(c->sources[0].allow_empty);
     assert_int_equal(c->state[0], '/');
@@ -112,6 +113,7 @@ every_key_reaches_its_field(void **state)
         "      ca: /ca, credentials: { file: ~/cred, access-key: { file: /k },\n"
         "      secret-key: { env: S }, session-token: { env: T } } }\n"
         "fleet: { quorum: 1, distinct-sites: true, order: fastest, spool-max: 2GiB }\n"
+        "compression: auto\n"
         "sources:\n"
         "  - name: s\n"
         "    files: { paths: [/x, /y], isolate: [\"*.pem\"], one-file-system: true,\n"
@@ -135,6 +137,7 @@ every_key_reaches_its_field(void **state)
     assert_string_equal(c->targets[1].credentials.session_token.value, "T");
     assert_true(c->fleet.distinct_sites);
     assert_int_equal(c->fleet.order, ORDER_FASTEST);
+    assert_int_equal(c->compression, COMPRESSION_AUTO);
     assert_true(c->fleet.spool_max == 2ull << 30);
     assert_string_equal(c->sources[0].files.paths[1], "/y");
     assert_true(c->sources[0].files.one_file_system);
@@ -249,6 +252,8 @@ static const struct mistake mistakes[] = {
     { "quorum: 2", "spool-max: 1MiB", "spool-max must be at least 256 MiB" },
     { "quorum: 2", "spool-max: much", "spool-max must be a size such as 64MiB" },
     { "quorum: 2", "order: fatsest", "did you mean \"fastest\"?" },
+    { "repository: shop", "compression: 13\nrepository: shop",
+      "compression must be one of auto, 1, 2," },
     { "quorum: 2", "distinct-sites: yes", "must be true or false, not \"yes\"" },
     { "repository: shop", "repository: my shop",
       "f.yaml:1:13: repository must be 1 to 64" },

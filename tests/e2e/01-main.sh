@@ -377,6 +377,43 @@ progress_told() {
 
 # While the bytes come: a line a second, each there before the run ends.
 # Rates are the most that goes, so a transfer takes at least so long.
+# squeezed_with LEVEL [OPTION...]: the bytes on a target of a new repository.
+squeezed_with() {
+    new_conf "squeezed-$1-$#" 2
+    source_files words "$W/words"
+    echo "compression: $1" >>"$CONF"
+    dr 0 init --yes-saved
+    dr 0 backup "${@:2}"
+    du -sb "$R/t1/pack" | cut -f 1
+}
+
+# Words, of which a higher level makes less. Half of what waits for a slow line is squeezed
+# more.
+squeezed() {
+    local first free slow small i
+    mkdir "$W/words"
+    python3 - "$W/lines" <<'PY'
+import random, sys
+chance = random.Random(1)
+words = [bytes(chance.choices(b"abcdefghijklmnopqrstuvwxyz", k=chance.randint(2, 9)))
+         for _ in range(3000)]
+with open(sys.argv[1], "wb") as f:
+    for _ in range(200000):
+        f.write(b" ".join(chance.choices(words, k=16)) + b"\n")
+PY
+    for i in {1..14}; do
+        shuf --random-source=<(yes "$i") "$W/lines" >"$W/words/$i"
+    done
+    first=$(squeezed_with 1)
+    free=$(squeezed_with auto)
+    slow=$(squeezed_with auto --limit-upload 20MiB)
+    small=$(squeezed_with 9)
+    rm -r "$W/words" "$W/lines"
+    [ "$((small * 100))" -lt "$((first * 96))" ] || fail "level 9 stores $small, 1 $first"
+    [ "$((free * 1000))" -gt "$((first * 998))" ] || fail "free: $free, level 1: $first"
+    [ "$((slow * 1000))" -lt "$((first * 993))" ] || fail "slow: $slow, level 1: $first"
+}
+
 gentle() {
     local begun
     new_conf gentle 2 # a single folder would get a link, and no bytes
@@ -473,6 +510,7 @@ try "a file that vanishes" vanished
 try "targets are tried out" target_check
 try "what a restore found bad is mended by sync" sync_mends
 try "leaving room for others" gentle
+try "as small as the line leaves time for" squeezed
 try "progress for people and programs" progress_told
 try "progress while it runs" progress_live
 finish
