@@ -12,6 +12,10 @@
  * and rests as soon as either is no longer so: an unchanged tree or one in the
  * page cache never sees it. It reports nothing, fails silently and touches no
  * time of access. The first walk never waits for it.
+ *
+ * It asks only for files that are not in the page cache at all, and remembers them
+ * until the first walk has passed, so that they leave the cache again: the first walk
+ * gives up what it reads, the second one what was passed over.
  */
 #ifndef SOURCE_FILES_AHEAD_H
 #define SOURCE_FILES_AHEAD_H
@@ -28,9 +32,11 @@ struct ahead *ahead_new(const struct conf_source *c, const struct source_options
 void ahead_free(struct ahead *a); /* ends the thread */
 
 /* What the first walk does: it came to `path`, it reads the file there, and the
- * first bytes of that file were not in the page cache. */
+ * first bytes of that file were not in the page cache. ahead_read() gives how many
+ * bytes of its beginning were not there before they were asked for; they are the
+ * caller's to give up. */
 void ahead_pass(struct ahead *a, struct slice path, bool file);
-void ahead_read(struct ahead *a);
+uint64_t ahead_read(struct ahead *a, struct slice path);
 void ahead_wait(struct ahead *a, struct slice path);
 
 #endif

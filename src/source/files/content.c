@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #define READAHEAD_FROM (1 << 20) /* bytes; smaller files are not worth the call */
@@ -48,7 +47,7 @@ content_begin(struct files *f, struct entry *en, struct err *e)
     if (fd < 0)
         return meta_lost(f, errno);
     *c = (struct content){ .fd = fd };
-    ahead_read(f->ahead);
+    c->brought = ahead_read(f->ahead, f->item.path);
     if (fstat(fd, &c->begin) < 0 || !S_ISREG(c->begin.st_mode)) {
         content_drop(f);
         return meta_lost(f, ENOENT); /* the file is gone, something else is there */
@@ -91,22 +90,38 @@ find_data(struct content *c, uint64_t *hole)
     }
 }
 
-/* pread(). The first one of a file finds out whether it waits for the disk. */
+/* Gives up what was brought behind the next read, and looks at what is in the page
+ * cache there and as far as the kernel may read ahead. True: the read waits for the
+ * disk. */
+static bool
+look(struct files *f)
+{
+    struct content *c = &f->content;
+    uint64_t size = (uint64_t)c->begin.st_size, missing = 0;
+    uint64_t at = c->pos - c->pos % PAGES_SPAN;
+
+    for (unsigned i = 0; i < SPANS; i++)
+        if (f->seen[i].at < at)
+            pages_leave(&f->seen[i], c->fd);
+    for (unsigned i = 0; i < SPANS && at < size; i++, at += PAGES_SPAN) {
+        struct pages *p = &f->seen[at / PAGES_SPAN % SPANS];
+        if (p->count == 0)
+            pages_look(p, c->fd, at, size - at);
+        missing += p->missing;
+    }
+    return missing > 0;
+}
+
+/* pread(), that leaves the page cache as it was. */
 static ssize_t
 read_here(struct files *f, uint8_t *out, size_t len)
 {
     struct content *c = &f->content;
-    struct iovec to = { out, len };
     ssize_t n;
 
-    if (!c->asked) {
-        c->asked = true;
-        n = preadv2(c->fd, &to, 1, (off_t)c->pos, RWF_NOWAIT);
-        if (n > 0)
-            return n;
-        if (n < 0 && errno == EAGAIN)
-            ahead_wait(f->ahead, f->item.path);
-    }
+    bool waits = c->brought < (uint64_t)c->begin.st_size && look(f);
+    if (waits && c->pos == 0)
+        ahead_wait(f->ahead, f->item.path);
     do
         n = pread(c->fd, out, len, (off_t)c->pos);
     while (n < 0 && errno == EINTR);
@@ -153,7 +168,13 @@ content_end(struct files *f, bool *changed)
 void
 content_drop(struct files *f)
 {
-    if (f->content.fd >= 0)
-        close(f->content.fd);
-    f->content.fd = -1;
+    struct content *c = &f->content;
+
+    if (c->fd < 0)
+        return;
+    pages_drop(c->fd, 0, c->brought);
+    for (unsigned i = 0; i < SPANS; i++)
+        pages_leave(&f->seen[i], c->fd);
+    close(c->fd);
+    c->fd = -1;
 }

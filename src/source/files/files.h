@@ -1,7 +1,7 @@
 /*
  * files: the state of a `files` source. walk.c finds the entries, meta.c
- * describes them, content.c reads them, ahead.c makes the disk ready for that;
- * files.c is the driver's table.
+ * describes them, content.c reads them and leaves the page cache as it was, ahead.c
+ * makes the disk ready for that; files.c is the driver's table.
  */
 #ifndef SOURCE_FILES_FILES_H
 #define SOURCE_FILES_FILES_H
@@ -12,13 +12,17 @@
 #include "ahead.h"
 #include "walk.h"
 
+#include "base/pages.h"
+
+#define SPANS 8 /* more than the kernel reads ahead, even where that was set high */
+
 /* The file that is being read. */
 struct content {
     int fd; /* -1: none */
     struct stat begin;
     uint64_t pos;
     uint64_t data_end; /* up to here there is no hole; UINT64_MAX: ask no more */
-    bool asked;        /* whether the beginning was in the page cache */
+    uint64_t brought;  /* so much of its beginning is cached because of the second walk */
     bool ended;
 };
 
@@ -30,6 +34,7 @@ struct files {
     struct walk_item item;
     struct ahead *ahead;
     struct content content;
+    struct pages seen[SPANS]; /* its pages, before they were read; forgotten with it */
 
     bool described; /* the current entry was; its slices lie in these: */
     struct owners *owners;
