@@ -1,9 +1,7 @@
-#include "tree.h"
+#include "cached.h"
 
 #include <dirent.h>
 #include <pthread.h>
-#include <sys/mman.h>
-#include <time.h>
 
 #define FILES 1000
 #define READ 40 /* files, after which the second walk has long begun */
@@ -18,27 +16,18 @@ name_of(unsigned i)
 }
 
 static bool
-is_cached(const struct tree *t, unsigned i)
+file_cached(const struct tree *t, unsigned i)
 {
-    unsigned char there = 0;
-    int fd = open(tree_path(t, name_of(i)), O_RDONLY | O_NOATIME | O_CLOEXEC);
-
-    assert_true(fd >= 0);
-    void *page = mmap(NULL, 1, PROT_READ, MAP_SHARED, fd, 0);
-    assert_true(page != MAP_FAILED);
-    assert_int_equal(mincore(page, 1, &there), 0);
-    munmap(page, 1);
-    close(fd);
-    return there & 1;
+    return is_cached(tree_path(t, name_of(i)));
 }
 
 /* Waits until it is: the second walk takes its time. */
 static bool
 gets_cached(const struct tree *t, unsigned i)
 {
-    for (unsigned tries = 0; tries < 1000 && !is_cached(t, i); tries++)
+    for (unsigned tries = 0; tries < 1000 && !file_cached(t, i); tries++)
         nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
-    return is_cached(t, i);
+    return file_cached(t, i);
 }
 
 /* Throws the files out of the page cache. They have never been read, as their times
@@ -65,7 +54,7 @@ count_cached(const struct tree *t)
     unsigned n = 0;
 
     for (unsigned i = 0; i < FILES; i++)
-        n += is_cached(t, i);
+        n += file_cached(t, i);
     return n;
 }
 
@@ -176,7 +165,7 @@ files_are_in_the_page_cache_before_they_are_read(void **state)
     assert_int_equal(read_files(&t, READ), READ);
     for (unsigned i = READ; i < READ + 100; i++)
         assert_true(gets_cached(&t, i));
-    assert_false(is_cached(&t, FILES - 1)); /* not all that will be read */
+    assert_false(file_cached(&t, FILES - 1)); /* not all that will be read */
 }
 
 static void
@@ -226,7 +215,7 @@ nobody_reads_ahead_of_a_walk_that_reads_nothing(void **state)
     while (source_next(t.source, &en, &t.e) == 1)
         assert_int_equal(count_in("/proc/self/task"), threads);
     for (unsigned i = 0; i < FILES; i++)
-        assert_false(is_cached(&t, i));
+        assert_false(file_cached(&t, i));
 }
 
 static void
@@ -240,7 +229,7 @@ reading_ahead_rests_when_no_more_is_read(void **state)
     while (source_next(t.source, &en, &t.e) == 1)
         ;
     source_close(TAKE(t.source));
-    assert_false(is_cached(&t, FILES - 1));
+    assert_false(file_cached(&t, FILES - 1));
 }
 
 static bool
@@ -256,7 +245,76 @@ leaves_out_what_was_passed(void)
     assert_int_equal(read_files(&t, READ), READ);
     tree_find(&t, name_of(700), &en);
     assert_int_equal(read_files(&t, READ), READ);
-    return gets_cached(&t, 700 + READ + 50) && !is_cached(&t, 650);
+    return gets_cached(&t, 700 + READ + 50) && !file_cached(&t, 650);
+}
+
+/* The first walk reads `count` files and passes the others; then all are as cold as
+ * they were, and those that were cached still are. */
+static bool
+leaves_no_trace(unsigned count)
+{
+    TREE(t);
+    struct entry en;
+    bool same = true;
+
+    if (!cold_tree(&t)) {
+        print_message("no cold files\n");
+        return true;
+    }
+    for (unsigned i = 0; i < FILES; i += 3)
+        warm(tree_path(&t, name_of(i)), 0, 1);
+    assert_int_equal(read_files(&t, count), count);
+    if (count < FILES)
+        same = gets_cached(&t, count + 50 + count % 3); /* none of those */
+    while (source_next(t.source, &en, &t.e) == 1)
+        ;
+    nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL); /* the disk is done */
+    source_close(TAKE(t.source));
+    for (unsigned i = 0; i < FILES; i++)
+        same &= file_cached(&t, i) == (i % 3 == 0);
+    return same;
+}
+
+/* A page may stay that somebody holds at the moment when it should leave. */
+static void
+what_was_asked_for_leaves_the_page_cache(void **state)
+{
+    static const unsigned counts[] = { FILES, 400, READ };
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT_OF(counts); i++) {
+        bool good = false;
+        for (unsigned tries = 0; tries < 10 && !good; tries++)
+            good = leaves_no_trace(counts[i]);
+        assert_true(good);
+    }
+}
+
+static bool
+leaves_no_trace_when_closed(void)
+{
+    TREE(t);
+
+    if (!cold_tree(&t)) {
+        print_message("no cold files\n");
+        return true;
+    }
+    assert_int_equal(read_files(&t, READ), READ);
+    bool began = gets_cached(&t, READ + 50);
+    nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL);
+    source_close(TAKE(t.source));
+    return began && count_cached(&t) == 0;
+}
+
+static void
+closing_in_the_midst_leaves_the_page_cache_as_it_was(void **state)
+{
+    bool good = false;
+
+    (void)state;
+    for (unsigned tries = 0; tries < 10 && !good; tries++)
+        good = leaves_no_trace_when_closed();
+    assert_true(good);
 }
 
 /* What was passed meanwhile is not asked for any more. On a busy machine it may have
@@ -278,9 +336,8 @@ nobody_reads_ahead_of_a_walk_through_the_page_cache(void **state)
 {
     (void)state;
     COLD_TREE(t);
-    assert_int_equal(threads_at_last(alone), alone);
-    assert_int_equal(read_files(&t, FILES), FILES);
-    tree_open_all(&t);
+    for (unsigned i = 0; i < FILES; i++)
+        warm(tree_path(&t, name_of(i)), 0, 1);
     assert_int_equal(threads_at_last(alone), alone);
     assert_int_equal(read_files(&t, FILES), FILES);
     assert_int_equal(count_in("/proc/self/task"), alone);
@@ -333,6 +390,8 @@ main(void)
         cmocka_unit_test(times_of_access_stay),
         cmocka_unit_test(nobody_reads_ahead_of_a_walk_that_reads_nothing),
         cmocka_unit_test(reading_ahead_rests_when_no_more_is_read),
+        cmocka_unit_test(what_was_asked_for_leaves_the_page_cache),
+        cmocka_unit_test(closing_in_the_midst_leaves_the_page_cache_as_it_was),
         cmocka_unit_test(reading_ahead_begins_anew_where_the_walk_is),
         cmocka_unit_test(nobody_reads_ahead_of_a_walk_through_the_page_cache),
         cmocka_unit_test(closing_in_the_midst_leaves_no_thread_and_no_descriptor),
