@@ -178,6 +178,46 @@ a_file_with_holes_is_cold_behind_it(void **state)
     holds(holes_stay_cold, 0);
 }
 
+static const char *
+name_of(unsigned i)
+{
+    static char name[16];
+
+    snprintf(name, sizeof name, "%03u", i);
+    return name;
+}
+
+/* Behind many files that are cached it is no longer looked first: of one file that is
+ * not, a trace may stay. */
+static bool
+others_stay_cold(struct tree *t, size_t arg)
+{
+    unsigned count = (unsigned)arg;
+    unsigned cached = 0, traces = 0;
+
+    for (unsigned i = 0; i < 2 * count; i++)
+        if (!cold_file(t, name_of(i), 3 * PAGE))
+            return true;
+    for (unsigned i = 0; i < count; i++)
+        warm(tree_path(t, name_of(i)), 0, 3 * PAGE);
+    tree_open_all(t);
+    for (unsigned i = 0; i < 2 * count; i++)
+        read_file(t, name_of(i));
+    source_close(TAKE(t->source));
+    for (unsigned i = 0; i < count; i++) {
+        cached += !strchr(cached_map(tree_path(t, name_of(i)), after), '.');
+        traces += !is_cold(tree_path(t, name_of(count + i)));
+    }
+    return cached == count && traces <= 1;
+}
+
+static void
+cold_files_behind_cached_ones_are_cold(void **state)
+{
+    (void)state;
+    holds(others_stay_cold, 100);
+}
+
 /* Reading is given up, when a run ends early, behind the first bytes. What the disk is
  * still reading then cannot leave. */
 static bool
@@ -262,6 +302,7 @@ main(void)
         cmocka_unit_test(a_file_keeps_the_parts_that_were_cached),
         cmocka_unit_test(a_small_file_keeps_the_page_that_was_cached),
         cmocka_unit_test(a_file_with_holes_is_cold_behind_it),
+        cmocka_unit_test(cold_files_behind_cached_ones_are_cold),
         cmocka_unit_test(what_is_not_read_to_its_end_is_cold_too),
         cmocka_unit_test(without_rights_nothing_is_given_up),
     };

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define READAHEAD_FROM (1 << 20) /* bytes; smaller files are not worth the call */
@@ -112,6 +113,25 @@ look(struct files *f)
     return missing > 0;
 }
 
+/* Tries to read a whole file out of the page cache, which costs nothing more than to
+ * read it. If it is not there, this has made the kernel begin to fetch it, and what was
+ * there before can no longer be told for sure: so it is tried only where many files
+ * before this one were. */
+static bool
+read_cached(struct files *f, uint8_t *out, size_t len, ssize_t *n)
+{
+    struct content *c = &f->content;
+    struct iovec to = { out, len };
+
+    if (f->wary > 0 || c->pos > 0 || c->begin.st_size > (off_t)len)
+        return false;
+    *n = preadv2(c->fd, &to, 1, 0, RWF_NOWAIT);
+    if (*n >= c->begin.st_size)
+        return true;
+    f->wary = WARY_FILES;
+    return false;
+}
+
 /* pread(), that leaves the page cache as it was. */
 static ssize_t
 read_here(struct files *f, uint8_t *out, size_t len)
@@ -119,9 +139,17 @@ read_here(struct files *f, uint8_t *out, size_t len)
     struct content *c = &f->content;
     ssize_t n;
 
-    bool waits = c->brought < (uint64_t)c->begin.st_size && look(f);
-    if (waits && c->pos == 0)
-        ahead_wait(f->ahead, f->item.path);
+    if (c->brought < (uint64_t)c->begin.st_size) {
+        if (read_cached(f, out, len, &n))
+            return n;
+        bool waits = look(f);
+        if (waits && c->pos == 0)
+            ahead_wait(f->ahead, f->item.path);
+        if (waits)
+            f->wary = WARY_FILES;
+        else if (c->pos == 0 && f->wary > 0)
+            f->wary--;
+    }
     do
         n = pread(c->fd, out, len, (off_t)c->pos);
     while (n < 0 && errno == EINTR);

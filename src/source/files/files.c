@@ -125,6 +125,7 @@ files_open(const struct conf_source *c, const struct source_options *o,
     f->walk = walk_new(&f->base, o, &f->roots, f->rules, c->files.one_file_system);
     f->ahead = ahead_new(c, o, &f->roots);
     f->content.fd = -1;
+    f->wary = WARY_FILES;
     meta_init(f);
     *out = &f->base;
     return 0;

@@ -14,7 +14,8 @@
 
 #include "base/pages.h"
 
-#define SPANS 8 /* more than the kernel reads ahead, even where that was set high */
+#define SPANS 8       /* more than the kernel reads ahead, even where that was set high */
+#define WARY_FILES 64 /* that were cached, until files are read without a look before */
 
 /* The file that is being read. */
 struct content {
@@ -35,6 +36,7 @@ struct files {
     struct ahead *ahead;
     struct content content;
     struct pages seen[SPANS]; /* its pages, before they were read; forgotten with it */
+    unsigned wary;            /* so many more have to be cached */
 
     bool described; /* the current entry was; its slices lie in these: */
     struct owners *owners;
