@@ -2,6 +2,7 @@
 #include "base/cancel.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/pages.h"
 
 #include <assert.h>
 #include <fcntl.h>
@@ -105,7 +106,7 @@ wfile_drop_pages(struct wfile *f)
     pthread_mutex_lock(&f->lock);
     int fd = f->fd >= 0 ? f->fd : f->written;
     if (fd >= 0)
-        posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+        pages_drop(fd, 0, f->entry.size);
     pthread_mutex_unlock(&f->lock);
 }
 
