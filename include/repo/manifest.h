@@ -50,6 +50,10 @@ DEFINE_CLEANUP(struct manifest_reader, manifest_reader_free)
 MUST_USE int manifest_seek(struct manifest_reader *r, struct slice path, struct err *e);
 /* Goes behind the entry `path` and all below it. */
 MUST_USE int manifest_skip(struct manifest_reader *r, struct slice path, struct err *e);
+/* Two readers that go in step: passes by what both have next as long as it is the same
+ * nodes, which are not loaded. */
+MUST_USE int manifest_skip_same(struct manifest_reader *a, struct manifest_reader *b,
+                                struct err *e);
 /* 1 and the next entry, 0 at the end, -1. Slices live until the next call. */
 MUST_USE int manifest_next(struct manifest_reader *r, struct entry *out, struct err *e);
 

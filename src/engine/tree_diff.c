@@ -84,6 +84,8 @@ merge(struct side *a, struct side *b, tree_diff_fn *fn, void *arg, struct err *e
         && fn(arg, order <= 0 ? &a->entry : NULL, order >= 0 ? &b->entry : NULL, what, e)
                < 0)
         return -1;
+    if (order == 0 && manifest_skip_same(a->reader, b->reader, e) < 0)
+        return -1;
     if (order <= 0 && step(a, e) < 0)
         return -1;
     return order >= 0 ? step(b, e) : 0;

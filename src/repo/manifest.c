@@ -288,6 +288,14 @@ get_child(struct place_in_node *p, struct chunk_id *id)
     return ok && !p->left.bad;
 }
 
+/* The child read last is to be read again. */
+static void
+step_back(struct place_in_node *p)
+{
+    p->stepped_back = true;
+    p->items_left++;
+}
+
 /* Takes the inner node at `level` to the last child that does not begin behind
  * `path`; *id gets it. */
 static int
@@ -303,8 +311,7 @@ choose_child(struct manifest_reader *r, unsigned level, struct slice path,
         if (!get_child(p, &next))
             return damaged(e);
         if (entry_order(buf_slice(&p->path), path) > 0) {
-            p->stepped_back = true;
-            p->items_left++;
+            step_back(p);
             return 0;
         }
         *id = next;
@@ -338,21 +345,37 @@ leaf_next(struct manifest_reader *r, struct err *e)
     return 1;
 }
 
+/* The lowest inner node with children left; above the root's level: none. */
+static unsigned
+level_left(const struct manifest_reader *r)
+{
+    unsigned level = 1;
+
+    while (level <= r->root.level && r->levels[level].items_left == 0)
+        level++;
+    return level;
+}
+
+/* Opens the next child of the inner node at `level`. */
+static int
+enter_child(struct manifest_reader *r, unsigned level, struct err *e)
+{
+    struct chunk_id id;
+
+    return get_child(&r->levels[level], &id) ? open_node(r, level - 1, &id, e)
+                                             : damaged(e);
+}
+
 /* Goes to the next leaf: up to a node with children left, and down again. */
 static int
 next_leaf(struct manifest_reader *r, struct err *e)
 {
-    unsigned level = 1;
-    struct chunk_id id;
+    unsigned level = level_left(r);
 
-    while (level <= r->root.level && r->levels[level].items_left == 0)
-        level++;
     if (level > r->root.level)
         return 0;
     for (; level > 0; level--)
-        if (!get_child(&r->levels[level], &id))
-            return damaged(e);
-        else if (open_node(r, level - 1, &id, e) < 0)
+        if (enter_child(r, level, e) < 0)
             return -1;
     return 1;
 }
@@ -403,6 +426,38 @@ manifest_skip(struct manifest_reader *r, struct slice path, struct err *e)
     buf_put_slice(&behind, path);
     buf_put_u8(&behind, 1); /* '/' sorts as 0: this is behind all below `path` */
     return manifest_seek(r, buf_slice(&behind), e);
+}
+
+static bool
+at_leaf_end(const struct manifest_reader *r)
+{
+    return r->placed && !r->have && r->levels[0].items_left == 0;
+}
+
+int
+manifest_skip_same(struct manifest_reader *a, struct manifest_reader *b, struct err *e)
+{
+    while (at_leaf_end(a) && at_leaf_end(b)) {
+        unsigned la = level_left(a), lb = level_left(b);
+        struct chunk_id x, y;
+        if (la > a->root.level || lb > b->root.level)
+            return 0;
+        if (la == lb) {
+            if (!get_child(&a->levels[la], &x) || !get_child(&b->levels[lb], &y))
+                return damaged(e);
+            if (chunk_id_equal(&x, &y))
+                continue;
+            step_back(&a->levels[la]);
+            step_back(&b->levels[lb]);
+            if (la == 1) /* two leaves */
+                return 0;
+        }
+        /* What differs may still have children in common. */
+        if ((la >= lb && enter_child(a, la, e) < 0)
+            || (lb >= la && enter_child(b, lb, e) < 0))
+            return -1;
+    }
+    return 0;
 }
 
 int

@@ -533,6 +533,111 @@ lie_about(struct nodes *n, const struct manifest_root *root, struct node *node,
     n->lie = NULL;
 }
 
+/* What two manifests differ in: entries that only one has, or that have another time. */
+struct differences {
+    size_t only_a, only_b, changed;
+};
+
+/* By a walk of both in step that passes by what they share. */
+static struct differences
+walk_both(struct nodes *n, const struct manifest_root *a, const struct manifest_root *b)
+{
+    CLEANUP(manifest_reader_free_p)
+    struct manifest_reader *ra = manifest_reader_new(a, nodes_load, n);
+    CLEANUP(manifest_reader_free_p)
+    struct manifest_reader *rb = manifest_reader_new(b, nodes_load, n);
+    struct differences d = { 0 };
+    struct err e = { 0 };
+    struct entry x, y;
+    int have_x = manifest_next(ra, &x, &e), have_y = manifest_next(rb, &y, &e);
+
+    while (have_x == 1 || have_y == 1) {
+        int order = !have_x ? 1 : !have_y ? -1 : entry_order(x.path, y.path);
+        d.only_a += order < 0;
+        d.only_b += order > 0;
+        d.changed += order == 0 && x.mtime_s != y.mtime_s;
+        if (order == 0)
+            assert_ok(manifest_skip_same(ra, rb, &e), &e);
+        if (order <= 0)
+            have_x = manifest_next(ra, &x, &e);
+        if (order >= 0)
+            have_y = manifest_next(rb, &y, &e);
+    }
+    assert_int_equal(have_x, 0);
+    assert_int_equal(have_y, 0);
+    return d;
+}
+
+/* A copy of `x` in which one entry of `odds` is gone or has another time, from the
+ * entry `from` on. */
+static struct manifest_root
+write_other(struct nodes *n, const struct entries *x, size_t from, uint32_t odds,
+            struct random *chance, struct differences *d)
+{
+    AUTOFREE struct entry *list = mem_alloc(x->count * sizeof *list);
+    struct entries y = { .list = list };
+
+    *d = (struct differences){ 0 };
+    for (size_t i = 0; i < x->count; i++) {
+        uint32_t what = i < from ? 2 : random_below(chance, 2 * odds);
+        d->only_a += what == 0;
+        d->changed += what == 1;
+        if (what == 0)
+            continue;
+        list[y.count] = x->list[i];
+        list[y.count++].mtime_s += what == 1;
+    }
+    return write_manifest(n, &y);
+}
+
+static void
+walking_in_step_misses_no_difference(void **state)
+{
+    NODES(n);
+    ENTRIES(x);
+    struct random chance = { .seed = 5 };
+
+    (void)state;
+    add_tree(&x, 5000);
+    struct manifest_root a = write_manifest(&n, &x);
+    for (uint32_t round = 0; round < TEST_SCALE(120, 20); round++) {
+        struct differences want, have;
+        struct manifest_root b = write_other(&n, &x, random_below(&chance, 5000),
+                                             1 + random_below(&chance, 3000), &chance,
+                                             &want);
+        have = walk_both(&n, &a, &b);
+        assert_int_equal(have.only_a, want.only_a);
+        assert_int_equal(have.changed, want.changed);
+        assert_int_equal(have.only_b, 0);
+        have = walk_both(&n, &b, &a);
+        assert_int_equal(have.only_b, want.only_a);
+        assert_int_equal(have.changed, want.changed);
+        assert_int_equal(have.only_a, 0);
+    }
+}
+
+/* Trees of different heights have nodes in common, too. */
+static void
+walking_in_step_loads_what_differs_and_little_else(void **state)
+{
+    NODES(n);
+    ENTRIES(x);
+
+    (void)state;
+    add_tree(&x, TEST_SCALE(150000, 50000));
+    struct manifest_root a = write_manifest(&n, &x);
+    assert_true(n.count > 40);
+    x.list[x.count / 2].mtime_s++;
+    struct manifest_root b = write_manifest(&n, &x);
+    struct entries few = { .list = x.list, .count = 5000 };
+    struct manifest_root c = write_manifest(&n, &few);
+    assert_true(c.level <= a.level);
+    n.loaded = 0;
+    assert_int_equal(walk_both(&n, &a, &b).changed, 1);
+    assert_in_range(n.loaded, 1, 20);
+    assert_int_equal(walk_both(&n, &c, &a).only_b, x.count - few.count);
+}
+
 static void
 malformed_nodes_are_no_danger(void **state)
 {
@@ -642,6 +747,8 @@ main(void)
         cmocka_unit_test(attributes_come_back_whether_small_or_big),
         cmocka_unit_test(large_entries_stay_within_a_node),
         cmocka_unit_test(a_change_of_one_entry_changes_few_nodes),
+        cmocka_unit_test(walking_in_step_misses_no_difference),
+        cmocka_unit_test(walking_in_step_loads_what_differs_and_little_else),
         cmocka_unit_test(malformed_nodes_are_no_danger),
         cmocka_unit_test(malformed_inner_nodes_are_no_danger),
         cmocka_unit_test(a_missing_node_is_an_error_and_not_the_end),
