@@ -19,28 +19,68 @@ snapshot_list_release(struct snapshot_list *l)
     *l = (struct snapshot_list){ 0 };
 }
 
+/* Finds rows by their names: slots of numbers from 1 up, 0 for none, more than half of
+ * them empty. */
+struct rows {
+    struct snapshot_list *list;
+    size_t *slots, count;
+};
+
 /* One target's chain objects: snap, done, gone. */
 struct listing {
     struct repo *repo;
     struct target *target;
     size_t index;
-    struct snapshot_list *out;
+    struct rows *rows;
 };
 
-static struct snapshot_row *
-row_of(struct snapshot_list *l, const char *key)
+static bool
+same_name(const struct chain_name *a, const struct chain_name *b)
 {
+    return a->seq == b->seq && memcmp(a->sha256, b->sha256, 32) == 0
+        && strcmp(a->host, b->host) == 0;
+}
+
+/* The slot that has the name's row, or in which it belongs. */
+static size_t *
+slot_of(const struct rows *r, const struct chain_name *n)
+{
+    size_t i = get_u64(n->sha256) % r->count;
+
+    while (r->slots[i] && !same_name(&r->list->rows[r->slots[i] - 1].name, n))
+        i = (i + 1) % r->count;
+    return &r->slots[i];
+}
+
+static void
+grow_slots(struct rows *r)
+{
+    r->count = r->count ? 2 * r->count : 64;
+    mem_free(r->slots);
+    r->slots = mem_zalloc(r->count * sizeof *r->slots);
+    for (size_t i = 0; i < r->list->count; i++)
+        *slot_of(r, &r->list->rows[i].name) = i + 1;
+}
+
+/* The row of a snapshot's key, a new one when there is none. NULL: it is no such key. */
+static struct snapshot_row *
+row_of(struct rows *r, const char *key)
+{
+    struct snapshot_list *l = r->list;
     struct chain_name n;
 
-    for (size_t i = l->count; i > 0; i--)
-        if (strcmp(l->rows[i - 1].key, key) == 0)
-            return &l->rows[i - 1];
     if (!chain_name(&n, key) || strcmp(n.kind, "snap") != 0)
         return NULL;
+    if (2 * l->count >= r->count)
+        grow_slots(r);
+    size_t *slot = slot_of(r, &n);
+    if (*slot)
+        return &l->rows[*slot - 1];
     l->rows = mem_grow(l->rows, &l->cap, l->count + 1, sizeof *l->rows);
     struct snapshot_row *row = &l->rows[l->count++];
     *row = (struct snapshot_row){ .name = n };
     snprintf(row->key, sizeof row->key, "%s", key);
+    *slot = l->count;
     return row;
 }
 
@@ -48,7 +88,7 @@ static int
 snap_listed(void *arg, const struct object_info *o, struct err *e)
 {
     struct listing *l = arg;
-    struct snapshot_row *row = row_of(l->out, o->key);
+    struct snapshot_row *row = row_of(l->rows, o->key);
 
     (void)e;
     if (row && o->size <= SNAPSHOT_MAX)
@@ -131,8 +171,8 @@ doubt(struct listing *l, const char *done)
 {
     struct chain_name about;
 
-    for (size_t i = 0; chain_name(&about, done) && i < l->out->count; i++) {
-        struct snapshot_row *row = &l->out->rows[i];
+    for (size_t i = 0; chain_name(&about, done) && i < l->rows->list->count; i++) {
+        struct snapshot_row *row = &l->rows->list->rows[i];
         if (row->name.seq == about.seq && strcmp(row->name.host, about.host) == 0)
             row->doubted |= 1u << l->index;
     }
@@ -158,7 +198,7 @@ record_listed(struct listing *l, const struct object_info *o, enum object_type t
             doubt(l, o->key);
         return 0;
     }
-    struct snapshot_row *row = row_of(l->out, snapshot);
+    struct snapshot_row *row = row_of(l->rows, snapshot);
     if (row && type == OBJECT_DONE)
         row->done |= 1u << l->index;
     if (row && type == OBJECT_GONE)
@@ -248,6 +288,7 @@ open_row(struct repo *r, struct target *t, struct snapshot_row *row, struct err 
     }
     memcpy(row->info.id, row->name.sha256, 32);
     memcpy(row->info.host_tag, tag, sizeof tag);
+    buf_release(&row->info.config); /* nobody asks a list for it, and it may be long */
     row->loaded = true;
     return 0;
 }
@@ -284,17 +325,17 @@ by_age(const void *a, const void *b)
 
 /* Lists what one target has. */
 static void
-list_target(struct repo *r, struct target *t, size_t index, struct snapshot_list *out,
+list_target(struct repo *r, struct target *t, size_t index, struct rows *rows,
             struct err *last)
 {
-    struct listing l = { r, t, index, out };
+    struct listing l = { r, t, index, rows };
 
     if (storage_list(t->store, "snap/", snap_listed, &l, last) < 0
         || storage_list(t->store, "done/", done_listed, &l, last) < 0
         || storage_list(t->store, "gone/", gone_listed, &l, last) < 0)
         fleet_fail(r->fleet, t, last);
     else
-        out->asked |= 1u << index;
+        rows->list->asked |= 1u << index;
 }
 
 static void
@@ -346,12 +387,14 @@ keep_row(struct repo *r, struct snapshot_list *out, struct snapshot_row *row)
 int
 repo_snapshots(struct repo *r, struct snapshot_list *out, struct err *e)
 {
+    struct rows rows = { .list = out };
     struct err last = { 0 };
     size_t kept = 0;
 
     for (size_t i = 0; i < fleet_count(r->fleet); i++)
         if (target_is_up(r->fleet, fleet_target(r->fleet, i)))
-            list_target(r, fleet_target(r->fleet, i), i, out, &last);
+            list_target(r, fleet_target(r->fleet, i), i, &rows, &last);
+    mem_free(rows.slots);
     if (out->asked == 0) {
         (void)fleet_nobody(r->fleet, e);
         return err_in(e, "listing snapshots");
