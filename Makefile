@@ -36,6 +36,7 @@ IN_LAYERS := $(foreach f,$(LAYERS),$(filter tests/$(f)/%,$(ALL_TESTS)))
 TESTS := $(IN_LAYERS) $(filter-out $(IN_LAYERS),$(ALL_TESTS))
 TEST_BIN := $(TESTS:%.c=$(B)/%)
 PROXY := $(B)/tests/servers/proxy
+SYNTH := $(B)/tests/bench/synth
 SUPPORT_OBJ := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard tests/support/*.c)))
 HEADERS := $(sort $(wildcard include/*/*.h include/*/*/*.h))
 
@@ -76,7 +77,11 @@ $(PROXY): $(PROXY).o
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(ALL_CFLAGS) $(LINK) $(LDFLAGS) -o $@ $<
 
--include $(PROXY).d $(SIM_OBJ:.o=.d) $(OBJ:.o=.d) $(SUPPORT_OBJ:.o=.d) $(TESTS:%.c=$(B)/%.d)
+$(SYNTH): $(SYNTH).o $(B)/libdrtool.a
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(ALL_CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+-include $(PROXY).d $(SYNTH).d $(SIM_OBJ:.o=.d) $(OBJ:.o=.d) $(SUPPORT_OBJ:.o=.d) $(TESTS:%.c=$(B)/%.d)
 
 headers: $(HEADERS:%=$(B)/%.ok) ## each header compiles alone
 
@@ -84,7 +89,7 @@ $(B)/%.h.ok: %.h Makefile
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -fsyntax-only -x c $< && touch $@
 
-tests: $(TEST_BIN) $(PROXY) ## build the unit tests and what other tests need
+tests: $(TEST_BIN) $(PROXY) $(SYNTH) ## build the unit tests and what other tests need
 
 unit: $(TEST_BIN) ## run the unit tests alone (with SAN= under a sanitizer)
 	@B=$(B) SAN=$(SAN) tests/run-unit $(TEST_BIN)
@@ -121,6 +126,11 @@ bench: ## install the peers, then drtool against them on the same files
 	@tests/install-deps.sh build bench
 	@$(MAKE) --no-print-directory all
 	@DRTOOL=$(abspath $(B)/drtool) tests/bench/run
+
+growth: ## how time, memory and requests grow with files, chunks and snapshots; 30 min
+	@tests/install-deps.sh build bench
+	@$(MAKE) --no-print-directory all $(SYNTH)
+	@DRTOOL=$(abspath $(B)/drtool) tests/bench/growth
 
 demo: ## install what is missing, then back up, lose a target, restore and drill
 	@tests/install-deps.sh build
@@ -162,6 +172,6 @@ clean: ## remove what was built
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: all headers tests unit check test long distance chaos bench demo lint format generate cover install clean help
+.PHONY: all headers tests unit check test long distance chaos bench growth demo lint format generate cover install clean help
 .SECONDARY:
 .DELETE_ON_ERROR:

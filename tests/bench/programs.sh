@@ -67,9 +67,9 @@ borg_new() {
     "${borg_at[@]}" init --encryption keyfile-blake2 "$work/borg/repo" >"$work/log" 2>&1
 }
 borg_backup() {
-    borg_last=$1
+    borg_last=${job//:/-}-$1
     measure borg "$1" "${borg_at[@]}" create --compression zstd,3 \
-        "$work/borg/repo::$1" "$data"
+        "$work/borg/repo::$borg_last" "$data"
 }
 borg_restore() {
     mkdir -p "$work/out"
