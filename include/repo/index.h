@@ -51,6 +51,9 @@ MUST_USE int index_find(struct index *x, const struct chunk_id *id,
                         index_usable_fn *usable, void *arg, struct location *out,
                         struct err *e);
 
+/* Is a pack with this directory known? 1 and its number, 0, -1. */
+MUST_USE int index_known(struct index *x, const uint8_t name[32],
+                         const struct directory *d, uint32_t *number, struct err *e);
 /* Adds a pack's directory, unless this pack is known; *number is its number. */
 MUST_USE int index_add(struct index *x, const uint8_t name[32], uint64_t size,
                        const struct directory *d, uint32_t *number, struct err *e);

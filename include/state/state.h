@@ -108,6 +108,10 @@ MUST_USE int state_pending_is_published(struct state *s, struct slice pack,
 MUST_USE int state_pending_drop(struct state *s, struct slice pack, struct err *e);
 MUST_USE int state_pending_list(struct state *s, bool published_too, state_blob_fn *fn,
                                 void *arg, struct err *e);
+/* The first behind the row `*id` (0: of all), published or not, appended to `pack` and
+ * `record`; its row is *id then. 1, 0 there are no more, -1. */
+MUST_USE int state_pending_next(struct state *s, int64_t *id, struct buf *pack,
+                                struct buf *record, struct err *e);
 
 /* Index segments that are in the local index, with the numbers of their packs. */
 MUST_USE int state_segment_put(struct state *s, const char *key, struct slice packs,

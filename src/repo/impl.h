@@ -196,6 +196,9 @@ void segment_put_pack(const struct repo *r, struct buf *out, const uint8_t name[
                       uint64_t size, struct slice directory);
 
 /* publish.c. What the state keeps of a pending pack; *p borrows from plain. */
+#define PENDING_MAX PACK_DIRECTORY_MAX
+MUST_USE int pending_keep(struct repo *r, const uint8_t name[32], uint64_t size,
+                          struct slice directory, struct err *e);
 MUST_USE int pending_open(struct repo *r, struct slice name, struct slice locked,
                           struct buf *plain, struct segment_pack *p, struct err *e);
 

@@ -446,8 +446,8 @@ is_same_pack(void *arg, uint32_t pack)
 }
 
 int
-index_add(struct index *x, const uint8_t name[32], uint64_t size,
-          const struct directory *d, uint32_t *number, struct err *e)
+index_known(struct index *x, const uint8_t name[32], const struct directory *d,
+            uint32_t *number, struct err *e)
 {
     struct same_pack same = { x, name, 0 };
     struct chunk_record c;
@@ -455,14 +455,23 @@ index_add(struct index *x, const uint8_t name[32], uint64_t size,
 
     /* Known, when its last chunk is known to be in it: a kill may have kept those
      * before it from the disk only together with it. */
-    if (d->chunk_count > 0) {
-        directory_chunk(d, d->chunk_count - 1, &c);
-        int rc = index_find(x, &c.id, is_same_pack, &same, &ignored, e);
-        if (rc != 0) {
-            *number = same.number;
-            return rc < 0 ? -1 : 0;
-        }
-    }
+    if (d->chunk_count == 0)
+        return 0;
+    directory_chunk(d, d->chunk_count - 1, &c);
+    int rc = index_find(x, &c.id, is_same_pack, &same, &ignored, e);
+    *number = same.number;
+    return rc;
+}
+
+int
+index_add(struct index *x, const uint8_t name[32], uint64_t size,
+          const struct directory *d, uint32_t *number, struct err *e)
+{
+    struct chunk_record c;
+    int known = index_known(x, name, d, number, e);
+
+    if (known != 0)
+        return known < 0 ? -1 : 0;
     if (index_pack_begin(x, number, e) < 0)
         return -1;
     for (uint32_t i = 0; i < d->chunk_count; i++) {

@@ -29,26 +29,34 @@ pending_open(struct repo *r, struct slice name, struct slice locked, struct buf 
 }
 
 int
+pending_keep(struct repo *r, const uint8_t name[32], uint64_t size,
+             struct slice directory, struct err *e)
+{
+    AUTOBUF struct buf rec = BUF(PENDING_MAX), locked = BUF(PENDING_MAX);
+    uint8_t nonce[NONCE_LEN];
+
+    record_put_u64(&rec, PENDING_SIZE, size);
+    record_put(&rec, PENDING_DIRECTORY, directory);
+    random_bytes(NULL, nonce, sizeof nonce);
+    crypto_lock(&locked, r->keys->cache_key, nonce, SLICE("drtool-v1/pending"),
+                buf_slice(&rec));
+    return state_pending_put(r->state, slice_of(name, 32), buf_slice(&locked), e);
+}
+
+int
 repo_store_pack(struct repo *r, struct pack_done *p, uint32_t number, struct err *e)
 {
-    AUTOBUF struct buf rec = BUF(PACK_DIRECTORY_MAX), locked = BUF(PACK_DIRECTORY_MAX);
     AUTOFREE char *path = TAKE(p->path);
-    uint8_t nonce[NONCE_LEN];
     char key[PACK_KEY_LEN + 1];
 
     pack_key(key, p->name);
     r->pending_packs++;
     r->pending_bytes += p->directory.len;
-    record_put_u64(&rec, PENDING_SIZE, p->size);
-    record_put(&rec, PENDING_DIRECTORY, buf_slice(&p->directory));
-    buf_release(&p->directory);
-    random_bytes(NULL, nonce, sizeof nonce);
-    crypto_lock(&locked, r->keys->cache_key, nonce, SLICE("drtool-v1/pending"),
-                buf_slice(&rec));
     /* Pending first: a kill between the two costs a look at next start, the
      * other way round the pack's chunks would be sent again. */
-    if (state_pending_put(r->state, slice_of(p->name, 32), buf_slice(&locked), e) < 0
-        || fleet_put_file(r->fleet, key, RANK_PACK, path, p->size, p->name, e) < 0
+    int rc = pending_keep(r, p->name, p->size, buf_slice(&p->directory), e);
+    buf_release(&p->directory);
+    if (rc < 0 || fleet_put_file(r->fleet, key, RANK_PACK, path, p->size, p->name, e) < 0
         || index_pack_end(r->index, number, p->name, p->size, e) < 0)
         return -1;
     bool full = r->pending_packs >= SEGMENT_PACKS || r->pending_bytes >= SEGMENT_BYTES;
@@ -81,6 +89,18 @@ segment_key(struct repo *r, struct slice object, char key[88])
 }
 
 static int
+note_published(void *arg, struct err *e)
+{
+    const struct publishing *p = arg;
+
+    for (size_t i = 0; i + 32 <= p->names.len; i += 32)
+        if (state_pending_published(p->repo->state, slice_of(p->names.ptr + i, 32), e)
+            < 0)
+            return -1;
+    return 0;
+}
+
+static int
 flush_segment(struct publishing *p, struct err *e)
 {
     struct repo *r = p->repo;
@@ -98,12 +118,8 @@ flush_segment(struct publishing *p, struct err *e)
     signed_end(&object, OBJECT_INDEX, r->host_id, r->host_seed);
     segment_key(r, buf_slice(&object), key);
     buf_clear(&p->plain);
-    if (fleet_put(r->fleet, key, RANK_INDEX, buf_slice(&object), e) < 0)
-        return -1;
-    for (size_t i = 0; i + 32 <= p->names.len; i += 32)
-        if (state_pending_published(r->state, slice_of(p->names.ptr + i, 32), e) < 0)
-            return -1;
-    return 0;
+    return fleet_put_with(r->fleet, key, RANK_INDEX, buf_slice(&object), note_published,
+                          p, e);
 }
 
 static int

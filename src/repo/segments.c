@@ -226,71 +226,87 @@ repo_refused(void *arg, const struct target *t, const char *key)
     return false;
 }
 
-/* Packs of our own that no segment names yet. */
-struct pending {
-    struct repo *repo;
-    struct buf rows; /* a record of (name 1, locked 2) each, gathered first: the state
-                      * is not held while the targets are asked */
-    struct buf over; /* names of packs that are nowhere, or in a listed segment */
-};
-
-static int
-gather_pending(void *arg, struct slice name, struct slice locked, struct err *e)
+static bool
+listed_anywhere(struct repo *r, uint32_t number)
 {
-    struct pending *p = arg;
-
-    if (name.len != 32)
-        return err_set(e, ERR_CORRUPT, 0, "the local state is damaged");
-    record_put(&p->rows, 1, name);
-    record_put(&p->rows, 2, locked);
-    return 0;
+    for (size_t i = 0; i < fleet_count(r->fleet); i++)
+        if (repo_listed(r, i, number))
+            return true;
+    return false;
 }
 
+/* A pack of our own that no segment named yet. 1 it goes on waiting; 0 it is to be
+ * forgotten: a target's segment names it, or it is nowhere; -1. */
 static int
-take_pending(struct pending *p, struct slice name, struct slice locked, struct err *e)
+take_pending(struct repo *r, struct slice name, struct slice locked, struct err *e)
 {
-    struct repo *r = p->repo;
     AUTOBUF struct buf plain = BUF(locked.len);
     char key[PACK_KEY_LEN + 1];
     struct segment_pack pack;
     uint32_t number = 0;
 
-    pack_key(key, name.ptr);
-    if (!fleet_holds(r->fleet, key)) { /* killed before it was in the spool */
-        buf_put_slice(&p->over, name);
-        return 0;
-    }
-    if (pending_open(r, name, locked, &plain, &pack, e) < 0
-        || index_add(r->index, pack.name, pack.size, &pack.directory, &number, e) < 0)
+    if (pending_open(r, name, locked, &plain, &pack, e) < 0)
         return -1;
-    for (size_t i = 0; i < fleet_count(r->fleet); i++)
-        if (repo_listed(r, i, number)) {
-            buf_put_slice(&p->over, name);
-            break;
-        }
+    int known = index_known(r->index, pack.name, &pack.directory, &number, e);
+    if (known < 0)
+        return -1;
+    if (known == 1 && listed_anywhere(r, number)) /* no target need be asked */
+        return 0;
+    pack_key(key, name.ptr);
+    if (!fleet_holds(r->fleet, key)) /* killed before it was in the spool */
+        return 0;
+    if (index_add(r->index, pack.name, pack.size, &pack.directory, &number, e) < 0)
+        return -1;
     grow_bits(&r->listed[FLEET_TARGETS_MAX - 1], index_packs(r->index));
     set_bit(r->listed[FLEET_TARGETS_MAX - 1].packs, number);
-    return 0;
+    return 1;
 }
 
-/* Adds the packs of an earlier run to the index. Those that never got as far as
- * the spool are forgotten, and those that a target's segment names. */
+/* Adds the packs of an earlier run to the index, one at a time: they may be many, and
+ * the state is not held while the targets are asked. The names of those to be forgotten
+ * go to `over`. */
+static int
+take_all_pending(struct repo *r, struct buf *over, struct err *e)
+{
+    AUTOBUF struct buf name = BUF(32), locked = BUF(PENDING_MAX);
+    int64_t id = 0;
+    int rc;
+
+    do {
+        buf_clear(&name);
+        buf_clear(&locked);
+        rc = state_pending_next(r->state, &id, &name, &locked, e);
+        int waits = rc == 1 ? take_pending(r, buf_slice(&name), buf_slice(&locked), e)
+                            : 1;
+        if (waits < 0)
+            return -1;
+        if (waits == 0)
+            buf_put_slice(over, buf_slice(&name));
+    } while (rc == 1);
+    return rc;
+}
+
+static int
+drop_pending(struct repo *r, struct slice names, struct err *e)
+{
+    if (state_begin(r->state, e) < 0)
+        return -1;
+    for (size_t i = 0; i + 32 <= names.len; i += 32)
+        if (state_pending_drop(r->state, slice_sub(names, i, 32), e) < 0) {
+            state_abort(r->state);
+            return -1;
+        }
+    return state_commit(r->state, e);
+}
+
 static int
 load_pending(struct repo *r, struct err *e)
 {
-    struct pending p = { r, BUF((size_t)1 << 30), BUF((size_t)1 << 24) };
-    int rc = state_pending_list(r->state, true, gather_pending, &p, e);
-    struct reader rd = reader_of(buf_slice(&p.rows));
-    struct slice name, locked;
-    uint16_t tag;
+    AUTOBUF struct buf over = BUF((size_t)1 << 24);
 
-    while (rc == 0 && record_next(&rd, &tag, &name) && record_next(&rd, &tag, &locked))
-        rc = take_pending(&p, name, locked, e);
-    for (size_t i = 0; i + 32 <= p.over.len && rc == 0 && r->write; i += 32)
-        rc = state_pending_drop(r->state, slice_of(p.over.ptr + i, 32), e);
-    buf_release(&p.rows);
-    buf_release(&p.over);
-    return rc;
+    if (take_all_pending(r, &over, e) < 0)
+        return -1;
+    return r->write && over.len > 0 ? drop_pending(r, buf_slice(&over), e) : 0;
 }
 
 /* Which packs count: listed somewhere or pending here, condemned nowhere and not

@@ -61,6 +61,31 @@ state_pending_list(struct state *s, bool published_too, state_blob_fn *fn, void 
 }
 
 int
+state_pending_next(struct state *s, int64_t *id, struct buf *pack, struct buf *record,
+                   struct err *e)
+{
+    pthread_mutex_lock(&s->lock);
+    sqlite3_stmt *q = sql_query(&s->main,
+                                "SELECT rowid,pack,record FROM pending WHERE rowid>?"
+                                " ORDER BY rowid LIMIT 1",
+                                "i", e, *id);
+    int rc = q ? sql_step(&s->main, q, e) : -1;
+    if (rc == 1) {
+        struct slice name = sql_blob(q, 1), value = sql_blob(q, 2);
+        if (name.len > pack->max - pack->len || value.len > record->max - record->len)
+            rc = err_set(e, ERR_CORRUPT, 0, "the local state is damaged");
+        if (rc == 1) {
+            *id = sql_int(q, 0);
+            buf_put_slice(pack, name);
+            buf_put_slice(record, value);
+        }
+    }
+    sql_end(q);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+int
 state_segment_list(struct state *s, state_blob_fn *fn, void *arg, struct err *e)
 {
     return list_blobs(s, "SELECT key,packs FROM segments", "", NULL, fn, arg, e);

@@ -15,6 +15,7 @@ static const char schema[] =
     "CREATE INDEX IF NOT EXISTS queue_key ON queue(key);"
     "CREATE TABLE IF NOT EXISTS pending(pack BLOB PRIMARY KEY, record BLOB,"
     " published INT DEFAULT 0);"
+    "CREATE INDEX IF NOT EXISTS pending_new ON pending(published) WHERE published=0;"
     "CREATE TABLE IF NOT EXISTS segments(key TEXT PRIMARY KEY, packs BLOB);"
     "CREATE TABLE IF NOT EXISTS commits(id INTEGER PRIMARY KEY AUTOINCREMENT,"
     " snapshot TEXT, target TEXT, packs BLOB, UNIQUE(snapshot, target));"

@@ -6,7 +6,8 @@
  *
  * CONFIG is that of an initialized repository whose first target is a folder. The
  * segments are real: directories as a packer leaves them, of the size that a backup
- * publishes, each pack vouched for and each segment sealed and signed by this host. Not
+ * publishes, each pack vouched for and each segment sealed and signed by this host, whose
+ * state knows them as a backup leaves it. The local index does not know them yet. Not
  * real is what they name: chunk ids are random and no source has these chunks, and of a
  * pack there is only a file of its name and length that is one hole. So everything
  * works that asks whether a chunk or a pack is there, and nothing that reads one.
@@ -82,7 +83,23 @@ put_pack(struct synth *s, unsigned chunks, struct buf *plain, struct err *e)
     put_directory(s, chunks, &directory);
     segment_put_pack(s->repo, plain, name, size, buf_slice(&directory));
     s->packs++;
+    if (pending_keep(s->repo, name, size, buf_slice(&directory), e) < 0
+        || state_pending_published(s->repo->state, slice_of(name, 32), e) < 0)
+        return -1;
     return put_hole(s, name, size, e);
+}
+
+/* The packs of one segment. */
+static int
+put_packs(struct synth *s, uint64_t *chunks, struct buf *plain, struct err *e)
+{
+    for (unsigned i = 0; i<SEGMENT_PACKS && * chunks> 0; i++) {
+        unsigned n = *chunks < PACK_CHUNKS ? (unsigned)*chunks : PACK_CHUNKS;
+        if (put_pack(s, n, plain, e) < 0)
+            return -1;
+        *chunks -= n;
+    }
+    return 0;
 }
 
 /* The object of a segment and its name, as repo_publish_index() makes them. */
@@ -121,13 +138,13 @@ make(struct synth *s, uint64_t chunks, struct err *e)
     }
     while (chunks > 0) {
         buf_clear(&plain);
-        for (unsigned i = 0; i < SEGMENT_PACKS && chunks > 0; i++) {
-            unsigned n = chunks < PACK_CHUNKS ? (unsigned)chunks : PACK_CHUNKS;
-            if (put_pack(s, n, &plain, e) < 0)
-                return -1;
-            chunks -= n;
-        }
-        if (put_segment(s, buf_slice(&plain), e) < 0)
+        if (state_begin(s->repo->state, e) < 0)
+            return -1;
+        int rc = put_packs(s, &chunks, &plain, e);
+        if (rc < 0)
+            state_abort(s->repo->state);
+        if (rc < 0 || state_commit(s->repo->state, e) < 0
+            || put_segment(s, buf_slice(&plain), e) < 0)
             return -1;
     }
     return 0;

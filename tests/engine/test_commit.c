@@ -353,6 +353,44 @@ what_was_voided_waits_for_no_commit(void **state)
     assert_int_equal(complete_on(&l, 1), 1);
 }
 
+static void
+count_heads(void *arg, enum fault_call call, const char *key)
+{
+    *(unsigned *)arg += call == FAULT_ON_HEAD && strncmp(key, "pack/", 5) == 0;
+}
+
+static int
+count_pending(void *arg, struct slice name, struct slice value, struct err *e)
+{
+    (void)name;
+    (void)value;
+    (void)e;
+    ++*(unsigned *)arg;
+    return 0;
+}
+
+/* After a big first backup there would be a request for each of its packs. */
+static void
+no_target_is_asked_for_packs_that_its_index_names(void **state)
+{
+    (void)state;
+    LAB(l);
+    unsigned heads = 0, pending = 0;
+
+    back_up_well(&l);
+    l.hook = (struct hook){ .before = count_heads, .arg = &heads };
+    l.hooked = 0;
+    repo_close(lab_reader(&l, false));
+    assert_int_equal(heads, 0);
+    lab_open(&l); /* who writes forgets them */
+    assert_int_equal(heads, 0);
+    assert_ok(state_pending_list(repo_state(l.site.repo), true, count_pending, &pending,
+                                 &l.e),
+              &l.e);
+    assert_int_equal(pending, 0);
+    site_close(&l.site);
+}
+
 int
 main(void)
 {
@@ -366,6 +404,7 @@ main(void)
         cmocka_unit_test(any_number_of_rows_may_wait),
         cmocka_unit_test(a_successor_is_whole_and_every_target_learns_of_it),
         cmocka_unit_test(what_was_voided_waits_for_no_commit),
+        cmocka_unit_test(no_target_is_asked_for_packs_that_its_index_names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

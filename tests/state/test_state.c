@@ -278,6 +278,30 @@ pending_packs_are_kept_until_they_are_dropped(void **state)
     assert_pending(&s, true, "z=1;m=3;");
 }
 
+static void
+pending_packs_come_one_by_one(void **state)
+{
+    AUTOBUF struct buf got = BUF(1000), pack = BUF(1), record = BUF(1);
+    int64_t id = 0;
+    STORE(s);
+
+    (void)state;
+    assert_ok(state_pending_put(s.state, SLICE("z"), SLICE("1"), &s.e), &s.e);
+    assert_ok(state_pending_put(s.state, SLICE("a"), SLICE("2"), &s.e), &s.e);
+    assert_ok(state_pending_published(s.state, SLICE("z"), &s.e), &s.e);
+    while (state_pending_next(s.state, &id, &pack, &record, &s.e) == 1) {
+        assert_ok(write_blob(&got, buf_slice(&pack), buf_slice(&record), &s.e), &s.e);
+        assert_ok(state_pending_drop(s.state, buf_slice(&pack), &s.e), &s.e);
+        buf_clear(&pack);
+        buf_clear(&record);
+    }
+    assert_string_equal(buf_cstr(&got), "z=1;a=2;");
+    assert_pending(&s, true, "");
+    id = 0;
+    assert_ok(state_pending_put(s.state, SLICE("longer"), SLICE("1"), &s.e), &s.e);
+    assert_err(state_pending_next(s.state, &id, &pack, &record, &s.e), &s.e, ERR_CORRUPT);
+}
+
 /* In a segment that is queued, but on no target yet: not published again, and
  * not forgotten either. */
 static void
@@ -760,6 +784,7 @@ main(void)
         cmocka_unit_test(sizes_over_four_gibibytes_are_kept),
         cmocka_unit_test(the_callers_error_ends_a_listing),
         cmocka_unit_test(pending_packs_are_kept_until_they_are_dropped),
+        cmocka_unit_test(pending_packs_come_one_by_one),
         cmocka_unit_test(published_packs_are_pending_until_a_target_lists_them),
         cmocka_unit_test(segments_are_found_by_key),
         cmocka_unit_test(commits_wait_in_order_for_each_target),
