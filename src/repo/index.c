@@ -240,10 +240,10 @@ write_fresh(struct index *x, struct err *e)
     return 0;
 }
 
-/* With the lock held for writing. After a failure (a full disk) nothing is stored any
- * more: a segment told as taken must have all its chunks here. */
-static int
-flush(struct index *x, struct err *e)
+/* After a failure (a full disk) nothing is stored any more: a segment told as taken must
+ * have all its chunks here. */
+int
+index_flush_held(struct index *x, struct err *e)
 {
     if (!x->write || (x->fresh_count == 0 && x->segment_count == 0))
         return 0;
@@ -287,7 +287,7 @@ int
 index_flush(struct index *x, struct err *e)
 {
     pthread_rwlock_wrlock(&x->lock);
-    int rc = flush(x, e);
+    int rc = index_flush_held(x, e);
     pthread_rwlock_unlock(&x->lock);
     return rc;
 }
@@ -343,7 +343,7 @@ add_chunk(struct index *x, uint32_t pack, const struct chunk_record *c,
 
     if (key_number(x, key, &at.key, e) < 0)
         return -1;
-    if (x->fresh_count == FRESH_MAX && (!x->write || flush(x, e) < 0)) {
+    if (x->fresh_count == FRESH_MAX && (!x->write || index_flush_held(x, e) < 0)) {
         if (x->write)
             return -1;
         return err_set(e, ERR_UNSUPPORTED, 0, "a read-only index cannot grow");

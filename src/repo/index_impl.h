@@ -49,6 +49,8 @@ int index_broken(const struct index *x, struct err *e);
 /* From here on the folder does not open any more. */
 void index_mark_damaged(const struct index *x);
 bool index_is_marked(const struct index *x);
+/* index_flush() with the lock held for writing. */
+MUST_USE int index_flush_held(struct index *x, struct err *e);
 /* Makes the runs anew, with the lock held for writing; `why` is what was met. */
 MUST_USE int index_remake(struct index *x, const struct err *why, struct err *e);
 

@@ -3,20 +3,22 @@
 #include <string.h>
 
 /* Which index segments the local index has taken, with the numbers of their packs.
- * Those added since the last flush are in memory. */
+ * Those added since the last flush are in memory, few enough to be gone through: each
+ * backup publishes one, and most are small. */
+#define SEGMENTS_HELD 256
 
 int
 index_segment_add(struct index *x, const char *key, struct slice packs, struct err *e)
 {
-    (void)e;
     pthread_rwlock_wrlock(&x->lock);
     x->segments = mem_grow(x->segments, &x->segment_cap, x->segment_count + 1,
                            sizeof *x->segments);
     struct segment *s = &x->segments[x->segment_count++];
     *s = (struct segment){ mem_strdup(key), BUF(packs.len) };
     buf_put_slice(&s->packs, packs);
+    int rc = x->segment_count >= SEGMENTS_HELD ? index_flush_held(x, e) : 0;
     pthread_rwlock_unlock(&x->lock);
-    return 0;
+    return rc;
 }
 
 int
