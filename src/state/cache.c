@@ -3,6 +3,10 @@
 
 #include "impl.h"
 
+/* What is asked for is written again when it has lain there for so long, so that the
+ * nodes of a tree that changes little do not become the oldest. */
+#define RENEW_S "604800"
+
 static const char cache_schema[] =
     "CREATE TABLE IF NOT EXISTS objects(name BLOB PRIMARY KEY, value BLOB, used INT);";
 
@@ -68,7 +72,8 @@ bool
 cache_get(struct state *s, struct slice name, struct buf *out)
 {
     struct err ignored = { 0 };
-    bool hit = false;
+    bool hit = false, old = false;
+    size_t before = out->len;
 
     if (!s->cache.db)
         return false;
@@ -77,13 +82,19 @@ cache_get(struct state *s, struct slice name, struct buf *out)
     if (waiting) {
         hit = append(out, buf_slice(waiting));
     } else {
-        sqlite3_stmt *q = sql_query(&s->cache, "SELECT value FROM objects WHERE name=?",
+        sqlite3_stmt *q = sql_query(&s->cache,
+                                    "SELECT value,used<strftime('%s','now')-" RENEW_S
+                                    " FROM objects WHERE name=?",
                                     "b", &ignored, name);
-        if (q && sql_step(&s->cache, q, &ignored) == 1)
+        if (q && sql_step(&s->cache, q, &ignored) == 1) {
             hit = append(out, sql_blob(q, 0));
+            old = sql_int(q, 1) != 0;
+        }
         sql_end(q);
     }
     pthread_mutex_unlock(&s->cache_lock);
+    if (hit && old)
+        cache_put(s, name, slice_of(out->ptr + before, out->len - before));
     return hit;
 }
 
@@ -112,9 +123,11 @@ cache_trim(struct state *s, uint64_t max_bytes)
     if (!s->cache.db)
         return;
     pthread_mutex_lock(&s->cache_lock);
+    /* What is deleted leaves free pages in the file, for what comes next. */
     sqlite3_stmt *q = sql_query(&s->cache,
-                                "SELECT page_count * page_size"
-                                " FROM pragma_page_count(), pragma_page_size()",
+                                "SELECT (page_count - freelist_count) * page_size"
+                                " FROM pragma_page_count(), pragma_freelist_count(),"
+                                " pragma_page_size()",
                                 "", &e);
     uint64_t size = q && sql_step(&s->cache, q, &e) == 1 ? (uint64_t)sql_int(q, 0) : 0;
     sql_end(q);

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sqlite3.h>
 #include <unistd.h>
 
 /* A state in a folder of its own, to be closed and opened again. */
@@ -686,6 +687,43 @@ a_trimmed_cache_lost_its_older_half(void **state)
         left += cache_get(s.state, slice_of(&n, sizeof n), &got);
     }
     assert_in_range(left, 100, 140);
+    cache_trim(s.state, 3 << 20); /* there is room again */
+    for (unsigned n = 0; n < 256; n++) {
+        AUTOBUF struct buf got = BUF(20000);
+        left -= cache_get(s.state, slice_of(&n, sizeof n), &got);
+    }
+    assert_int_equal(left, 0);
+}
+
+static void
+cache_sql(struct store *s, const char *sql)
+{
+    AUTOFREE char *path = folder_path(&s->folder, "cache.db");
+    sqlite3 *db = NULL;
+
+    state_close(TAKE(s->state));
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    store_open(s);
+}
+
+/* Else the nodes that every backup needs would go before those that it needed once. */
+static void
+what_is_asked_for_stays_when_a_cache_is_trimmed(void **state)
+{
+    STORE(s);
+
+    (void)state;
+    for (unsigned n = 0; n < 100; n++)
+        cache(&s, n);
+    cache_sql(&s, "UPDATE objects SET used = used - 1000000");
+    for (unsigned n = 0; n < 50; n++)
+        assert_true(cached(&s, n));
+    store_again(&s);
+    cache_trim(s.state, 1);
+    for (unsigned n = 0; n < 100; n++)
+        assert_int_equal(cached(&s, n), n < 50);
 }
 
 static void
@@ -798,6 +836,7 @@ main(void)
         cmocka_unit_test(what_is_cached_is_found_again),
         cmocka_unit_test(a_cached_value_larger_than_the_room_is_not_given),
         cmocka_unit_test(a_trimmed_cache_lost_its_older_half),
+        cmocka_unit_test(what_is_asked_for_stays_when_a_cache_is_trimmed),
         cmocka_unit_test(a_damaged_cache_is_an_empty_one),
         cmocka_unit_test(a_cache_damaged_inside_costs_nothing_but_its_contents),
         cmocka_unit_test(a_damaged_state_does_not_open),
