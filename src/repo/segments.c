@@ -309,27 +309,51 @@ load_pending(struct repo *r, struct err *e)
     return r->write && over.len > 0 ? drop_pending(r, buf_slice(&over), e) : 0;
 }
 
+/* Is a pack of the index not finished, lost, or condemned anywhere? 1, 0, -1. */
+static int
+is_bad(struct repo *r, uint32_t number, struct err *e)
+{
+    uint8_t name[32];
+    uint64_t size;
+    int ended = index_pack(r->index, number, name, &size, e);
+
+    if (ended <= 0 || repo_lost(r, name))
+        return ended < 0 ? -1 : 1;
+    for (size_t i = 0; i < fleet_count(r->fleet); i++)
+        if (r->listed[i].condemned_count > 0 && condemned(r, i, name))
+            return 1;
+    return 0;
+}
+
+/* What is listed was finished. Only then need no pack's name be read when no pack is
+ * condemned or lost. */
+static bool
+all_listed_are_good(const struct repo *r)
+{
+    size_t bad = r->lost.len;
+
+    for (size_t i = 0; i < fleet_count(r->fleet); i++)
+        bad += r->listed[i].condemned_count;
+    return bad == 0;
+}
+
 /* Which packs count: listed somewhere or pending here, condemned nowhere and not
- * lost. */
+ * lost. When nobody answers, all that are finished may be listed. */
 static int
 judge(struct repo *r, bool anybody, struct err *e)
 {
     uint32_t n = index_packs(r->index);
+    bool good = anybody && all_listed_are_good(r);
 
     r->usable = mem_resize(r->usable, n / 8 + 1);
     memset(r->usable, 0, n / 8 + 1);
     for (uint32_t p = 0; p < n; p++) {
         bool listed = !anybody;
-        uint8_t name[32];
-        uint64_t size;
         for (size_t i = 0; i < FLEET_TARGETS_MAX && !listed; i++)
             listed = p < r->listed[i].pack_count && get_bit(r->listed[i].packs, p);
-        int ended = listed ? index_pack(r->index, p, name, &size, e) : 0;
-        if (ended < 0)
+        int bad = !listed ? 1 : good ? 0 : is_bad(r, p, e);
+        if (bad < 0)
             return -1;
-        bool bad = ended == 0 || repo_lost(r, name);
-        for (size_t i = 0; i < fleet_count(r->fleet) && !bad; i++)
-            bad = r->listed[i].condemned_count > 0 && condemned(r, i, name);
         if (!bad)
             set_bit(r->usable, p);
     }
