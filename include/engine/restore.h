@@ -46,7 +46,7 @@ struct restore_options {
     const char *const *include; /* patterns; NULL: all */
     const char *const *exclude;
     struct target *from; /* read from this target alone; NULL: any */
-    unsigned threads;    /* at least 1 */
+    unsigned threads;    /* 0: as many as help, which is more from afar */
     bool plan;           /* only count */
     restore_issue_fn *issue;
     restore_tick_fn *tick; /* called now and then, and at the end */

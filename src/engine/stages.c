@@ -8,7 +8,7 @@ struct stages {
     unsigned started;     /* threads */
     pthread_mutex_t lock; /* of what follows */
     pthread_cond_t changed;
-    struct load *next;    /* taken, and not fetched yet */
+    struct load *next;    /* begun, behind the one that is waited for */
     struct load *fetched; /* first of those that wait for their names */
     unsigned fetched_count;
     uint64_t taken, named;
@@ -63,13 +63,15 @@ fetch_main(void *arg)
     for (;;) {
         while (!s->next && !s->ending)
             pthread_cond_wait(&s->changed, &s->lock);
-        struct load *l = s->next;
+        struct load *l = TAKE(s->next);
         if (!l)
             break;
-        bool good = s->error.kind == ERR_NONE;
-        struct err e = { 0 };
+        struct err e = s->error;
+        pthread_cond_broadcast(&s->changed);
         pthread_mutex_unlock(&s->lock);
-        if (good && window_fetch(s->window, l, &e) == 0)
+        if (e.kind != ERR_NONE)
+            window_give_up(s->window, &e);
+        if (window_finish(s->window, l, &e) == 0)
             mem_free(TAKE(l->wants));
         pthread_mutex_lock(&s->lock);
         if (e.kind != ERR_NONE)
@@ -77,7 +79,6 @@ fetch_main(void *arg)
         while (s->fetched_count >= FETCHED_MAX)
             pthread_cond_wait(&s->changed, &s->lock);
         append(s, l);
-        s->next = NULL;
         pthread_cond_broadcast(&s->changed);
     }
     s->fetched_all = true;
@@ -241,6 +242,7 @@ stages_take(struct stages *s, struct load *l, struct err *e)
     pthread_mutex_lock(&s->lock);
     while (s->next)
         pthread_cond_wait(&s->changed, &s->lock);
+    window_begin(s->window, l);
     s->next = l;
     s->taken++;
     bool bad = s->error.kind != ERR_NONE;

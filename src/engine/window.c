@@ -14,6 +14,8 @@
 #define GAP_MAX ((uint64_t)256 << 10) /* bytes read in vain to save a request */
 #define THREADS_MAX 16
 #define LARGE_MIN ((uint64_t)1 << 20) /* bytes; its pages are worth two calls */
+#define THREADS_NEAR 4 /* when none are asked for */
+#define THREADS_FAR 8  /* 4 MiB each under way: 400 MB/s at 80 ms */
 
 void
 window_issue(struct window *w, enum restore_issue kind, struct slice path,
@@ -305,10 +307,11 @@ open_chunk(struct fetcher *t, const struct want *x, const struct location *span,
 }
 
 static int
-fetch_span(struct fetcher *t, size_t first, size_t end, struct err *e)
+fetch_span(struct fetcher *t, const struct load *l, size_t first, size_t end,
+           struct err *e)
 {
     struct window *w = t->window;
-    const struct want *wants = w->load->wants;
+    const struct want *wants = l->wants;
     const struct location *a = &wants[first].at;
     const struct location *z = &wants[end - 1].at;
     char key[PACK_KEY_LEN + 1];
@@ -352,13 +355,44 @@ fetch_span(struct fetcher *t, size_t first, size_t end, struct err *e)
     return 0;
 }
 
-static void
-stop(struct window *w, const struct err *e)
+void
+window_give_up(struct window *w, const struct err *why)
 {
     pthread_mutex_lock(&w->lock);
     if (w->error.kind == ERR_NONE)
-        w->error = *e;
+        w->error = *why;
+    pthread_cond_broadcast(&w->changed);
     pthread_mutex_unlock(&w->lock);
+}
+
+/* The first load with something left to be asked for; NULL: none, or none is wanted
+ * any more. With the lock, as is the next. */
+static struct load *
+open_load(const struct window *w)
+{
+    struct load *l = w->error.kind == ERR_NONE ? w->loads : NULL;
+
+    while (l && l->next_span == l->want_count)
+        l = l->next;
+    return l;
+}
+
+/* Fetches the next span of the load, with the lock released meanwhile. */
+static void
+fetch_next(struct fetcher *t, struct load *l)
+{
+    struct window *w = t->window;
+    size_t first = l->next_span, end = span_end(l, first);
+    struct err e = { 0 };
+
+    l->next_span = end;
+    l->busy++;
+    pthread_mutex_unlock(&w->lock);
+    if (cancel_check(&e) < 0 || fetch_span(t, l, first, end, &e) < 0)
+        window_give_up(w, &e);
+    pthread_mutex_lock(&w->lock);
+    l->busy--;
+    pthread_cond_broadcast(&w->changed);
 }
 
 static void *
@@ -366,31 +400,40 @@ fetch_main(void *arg)
 {
     struct fetcher *t = arg;
     struct window *w = t->window;
-    struct err e = { 0 };
 
-    for (;;) {
-        pthread_mutex_lock(&w->lock);
-        size_t first = w->next_span;
-        size_t end = first < w->load->want_count ? span_end(w->load, first) : first;
-        w->next_span = end;
-        bool stopped = w->error.kind != ERR_NONE;
-        pthread_mutex_unlock(&w->lock);
-        if (first == end || stopped)
-            return NULL;
-        if (cancel_check(&e) < 0 || fetch_span(t, first, end, &e) < 0) {
-            stop(w, &e);
-            return NULL;
-        }
+    pthread_mutex_lock(&w->lock);
+    while (!w->ending) {
+        struct load *l = open_load(w);
+        if (l)
+            fetch_next(t, l);
+        else
+            pthread_cond_wait(&w->changed, &w->lock);
     }
+    pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+/* Near a target the threads are there for their CPUs, far away for what is under way. */
+static unsigned
+thread_count(const struct window *w)
+{
+    struct fleet *f = repo_fleet(w->repo);
+    unsigned n = w->options->threads;
+
+    for (size_t i = 0; i < fleet_count(f) && n == 0; i++)
+        if (!(storage_traits(fleet_target(f, i)->store) & STORAGE_LOCAL))
+            n = THREADS_FAR;
+    if (n == 0)
+        n = THREADS_NEAR;
+    return n < THREADS_MAX ? n : THREADS_MAX;
 }
 
 void
 window_init(struct window *w)
 {
-    unsigned n = w->options->threads < THREADS_MAX ? w->options->threads : THREADS_MAX;
-
     pthread_mutex_init(&w->lock, NULL);
-    w->fetcher_count = n ? n : 1;
+    pthread_cond_init(&w->changed, NULL);
+    w->fetcher_count = thread_count(w);
     w->fetchers = mem_zalloc(w->fetcher_count * sizeof *w->fetchers);
     for (unsigned i = 0; i < w->fetcher_count; i++) {
         struct fetcher *t = &w->fetchers[i];
@@ -404,30 +447,49 @@ window_init(struct window *w)
 void
 window_release(struct window *w)
 {
+    pthread_mutex_lock(&w->lock);
+    assert(!w->loads);
+    w->ending = true;
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->lock);
+    for (unsigned i = 1; i < w->started; i++)
+        pthread_join(w->fetchers[i].thread, NULL);
     for (unsigned i = 0; i < w->fetcher_count; i++) {
         chunk_tools_release(&w->fetchers[i].tools);
         buf_release(&w->fetchers[i].span);
         mem_free(w->fetchers[i].plain);
     }
     mem_free(w->fetchers);
+    pthread_cond_destroy(&w->changed);
     pthread_mutex_destroy(&w->lock);
 }
 
-/* The caller's thread is the first fetcher; without others it goes on alone. */
+/* Without threads to be had, who waits for a load fetches alone. */
 static void
-fetch_all(struct window *w)
+start_fetchers(struct window *w)
 {
-    unsigned started = 1;
+    for (w->started = 1; w->started < w->fetcher_count; w->started++) {
+        struct fetcher *t = &w->fetchers[w->started];
+        if (pthread_create(&t->thread, NULL, fetch_main, t) != 0)
+            return;
+    }
+}
 
-    w->next_span = 0;
-    while (started < w->fetcher_count
-           && pthread_create(&w->fetchers[started].thread, NULL, fetch_main,
-                             &w->fetchers[started])
-                  == 0)
-        started++;
-    fetch_main(&w->fetchers[0]);
-    for (unsigned i = 1; i < started; i++)
-        pthread_join(w->fetchers[i].thread, NULL);
+void
+window_begin(struct window *w, struct load *l)
+{
+    struct load **end = &w->loads;
+
+    if (w->started == 0)
+        start_fetchers(w);
+    if (l->want_count > 1)
+        qsort(l->wants, l->want_count, sizeof *l->wants, by_place);
+    pthread_mutex_lock(&w->lock);
+    while (*end)
+        end = &(*end)->next;
+    *end = l;
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->lock);
 }
 
 /* Files without a single chunk to fetch: empty ones and pure holes. */
@@ -448,16 +510,30 @@ finish_rest(struct window *w, struct load *l, struct err *e)
     return 0;
 }
 
-int
-window_fetch(struct window *w, struct load *l, struct err *e)
+/* Nothing of the load is under way, and nothing more will be. With the lock. */
+static bool
+is_over(const struct window *w, const struct load *l)
 {
-    if (l->want_count > 1)
-        qsort(l->wants, l->want_count, sizeof *l->wants, by_place);
-    w->load = l;
-    fetch_all(w);
-    if (w->error.kind != ERR_NONE) {
-        *e = w->error;
-        return -1;
+    return l->busy == 0 && (l->next_span == l->want_count || w->error.kind != ERR_NONE);
+}
+
+int
+window_finish(struct window *w, struct load *l, struct err *e)
+{
+    pthread_mutex_lock(&w->lock);
+    assert(w->loads == l);
+    while (!is_over(w, l)) {
+        struct load *open = open_load(w);
+        if (open)
+            fetch_next(&w->fetchers[0], open);
+        else
+            pthread_cond_wait(&w->changed, &w->lock);
     }
-    return finish_rest(w, l, e);
+    w->loads = l->next;
+    l->next = NULL;
+    bool bad = w->error.kind != ERR_NONE;
+    if (bad)
+        *e = w->error;
+    pthread_mutex_unlock(&w->lock);
+    return bad ? -1 : finish_rest(w, l, e);
 }

@@ -1,8 +1,10 @@
 /*
  * window: some files of a restore, and the chunks they are made of.
  *
- * The walk fills a load while the one before is being fetched. A file whose extents
- * do not fit into one load is in the last one's list; until then the walk has it.
+ * The walk fills a load while those before are being fetched: by threads that go on to
+ * the next load when one has no more for them, since far away the last requests of a
+ * load would else be waited for with nothing asked. A file whose extents do not fit into
+ * one load is in the last one's list; until then the walk has it.
  */
 #ifndef ENGINE_WINDOW_H
 #define ENGINE_WINDOW_H
@@ -42,11 +44,13 @@ struct want {
 /* What one window brings: files whose extents are all known, pieces to be fetched for
  * them and for one that goes on in the next load, and what waits for their names. */
 struct load {
-    struct load *next;
+    struct load *next; /* of those being fetched, then of those that wait for names */
     struct wfile **files;
     size_t file_count, file_cap;
     struct want *wants;
     size_t want_count, want_cap;
+    size_t next_span; /* wants that were taken; with the window's lock, as is busy */
+    unsigned busy;    /* spans being fetched */
     uint64_t bytes;
     struct wfile *goes_on; /* whose other pieces come with the next load, or NULL */
     struct wfile **links;  /* further names of link groups */
@@ -64,7 +68,7 @@ void load_free(struct window *w, struct load *l);
 
 struct fetcher;
 
-/* What fetching loads needs; one is fetched at a time. */
+/* What fetching loads needs. */
 struct window {
     struct repo *repo;
     const struct restore_options *options;
@@ -73,9 +77,11 @@ struct window {
     struct place *place; /* NULL: into nothing */
     struct fetcher *fetchers;
     unsigned fetcher_count;
+    unsigned started;     /* threads; the first fetcher is who calls window_finish() */
     pthread_mutex_t lock; /* of result and what follows */
-    struct load *load;    /* the one being fetched */
-    size_t next_span;
+    pthread_cond_t changed;
+    struct load *loads; /* being fetched, in the order of the walk */
+    bool ending;
     struct err error;
 };
 
@@ -90,11 +96,16 @@ void wfile_free(struct window *w, struct wfile *f);
  * no more memory than some loads, where new pages cost more than the copying. */
 void wfile_drop_pages(struct wfile *f);
 
-/* One extent of the file. The walk's thread; may run beside window_fetch(). */
+/* One extent of the file, for a load that was not begun. The walk's thread. */
 MUST_USE int window_want(struct window *w, struct load *l, struct wfile *f, uint64_t at,
                          const struct extent *x, struct err *e);
-/* Fetches and writes everything, and finishes the files that are complete. */
-MUST_USE int window_fetch(struct window *w, struct load *l, struct err *e);
+/* Begins to fetch a load, behind those that were begun before. The walk's thread. */
+void window_begin(struct window *w, struct load *l);
+/* Until the load that was begun first is fetched and written, and its complete files
+ * finished; it leaves the window. -1 with the first error of any load: from then on, or
+ * after window_give_up(), nothing more is fetched. */
+MUST_USE int window_finish(struct window *w, struct load *l, struct err *e);
+void window_give_up(struct window *w, const struct err *why);
 
 void window_issue(struct window *w, enum restore_issue kind, struct slice path,
                   const char *why);
