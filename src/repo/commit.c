@@ -3,6 +3,7 @@
 #include "codec/record.h"
 
 #include "impl.h"
+#include "lists.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -10,7 +11,8 @@
 
 enum record_tag { TAG_TARGET = 1, TAG_SNAPSHOT = 2, TAG_TIME = 3, TAG_REASON = 4 };
 
-#define MANY_PACKS 64 /* more are looked for by one listing instead of one by one */
+#define MANY_PACKS 64  /* more are looked for by one listing instead of one by one */
+#define LOOKERS_MAX 15 /* threads that do, beside the caller's */
 #define COMPLETED_WITHIN_S (3 * 86400) /* after its snap/ was put, by the store's clock */
 
 /* Names of this host that a target lists with a number that would be new. */
@@ -64,10 +66,13 @@ ask_target(struct repo *r, struct target *t, struct err *e)
     AUTOFREE char *snaps = mem_printf("snap/%s/", r->host_tag);
     AUTOFREE char *gones = mem_printf("gone/%s/", r->host_tag);
     struct ahead a = { .next_seq = r->next_seq };
-    int rc = storage_list(t->store, snaps, ahead_listed, &a, e);
+    struct kept_list lists[] = { { .prefix = snaps }, { .prefix = gones } };
 
+    lists_ask(t, lists, COUNT_OF(lists));
+    int rc = lists_each(&lists[0], ahead_listed, &a, e);
     if (rc == 0)
-        rc = storage_list(t->store, gones, ahead_listed, &a, e);
+        rc = lists_each(&lists[1], ahead_listed, &a, e);
+    lists_release(lists, COUNT_OF(lists));
     for (size_t i = 0; i < a.count && rc == 0; i++) {
         struct err bad = { 0 };
         if (take_number(r, t, a.keys[i], &bad) == 0)
@@ -203,25 +208,62 @@ pack_listed(void *arg, const struct object_info *o, struct err *e)
     return 0;
 }
 
-static int
-look_for_packs(struct target *t, struct presence *p, struct err *e)
-{
-    size_t n = p->names.len / 32;
+/* Asks for one pack after the other; several threads do, since far away each answer
+ * takes its time. */
+struct looking {
+    struct target *target;
+    struct presence *packs;
+    pthread_mutex_t lock; /* of what follows */
+    size_t next;
+    struct err error;
+};
 
-    if (n > MANY_PACKS)
-        return storage_list(t->store, "pack/", pack_listed, p, e);
-    for (size_t i = 0; i < n; i++) {
+static void *
+look_main(void *arg)
+{
+    struct looking *l = arg;
+    struct presence *p = l->packs;
+
+    pthread_mutex_lock(&l->lock);
+    while (l->next < p->names.len / 32 && l->error.kind == ERR_NONE) {
+        size_t i = l->next++;
         char key[PACK_KEY_LEN + 1];
         struct object_info info;
         struct err one = { 0 };
+        pthread_mutex_unlock(&l->lock);
         pack_key(key, p->names.ptr + 32 * i);
-        p->found[i] = storage_head(t->store, key, &info, &one) == 0;
-        if (!p->found[i] && one.kind != ERR_NOT_FOUND) {
-            *e = one;
-            return -1;
-        }
+        bool found = storage_head(l->target->store, key, &info, &one) == 0;
+        pthread_mutex_lock(&l->lock);
+        p->found[i] = found;
+        if (!found && one.kind != ERR_NOT_FOUND && l->error.kind == ERR_NONE)
+            l->error = one;
     }
-    return 0;
+    pthread_mutex_unlock(&l->lock);
+    return NULL;
+}
+
+static int
+look_for_packs(struct target *t, struct presence *p, struct err *e)
+{
+    struct looking l = { .target = t, .packs = p };
+    size_t n = p->names.len / 32, more = 0;
+    pthread_t threads[LOOKERS_MAX];
+
+    if (n > MANY_PACKS)
+        return storage_list(t->store, "pack/", pack_listed, p, e);
+    pthread_mutex_init(&l.lock, NULL);
+    if (!(storage_traits(t->store) & STORAGE_LOCAL))
+        while (more < LOOKERS_MAX && more + 1 < n
+               && pthread_create(&threads[more], NULL, look_main, &l) == 0)
+            more++;
+    look_main(&l);
+    for (size_t i = 0; i < more; i++)
+        pthread_join(threads[i], NULL);
+    pthread_mutex_destroy(&l.lock);
+    if (l.error.kind == ERR_NONE)
+        return 0;
+    *e = l.error;
+    return -1;
 }
 
 /* done/ or gone/ about a snapshot on a target, signed by this host. */
@@ -309,19 +351,49 @@ record_listed(void *arg, const struct object_info *o, struct err *e)
     return err_in(e, "target %s: %s", v->target->name, o->key);
 }
 
+/* Below what such a record lies; NULL: it is no snapshot. Free it. */
+static char *
+record_prefix(enum object_type type, const char *snapshot_key)
+{
+    struct chain_name name;
+
+    if (!chain_name(&name, snapshot_key))
+        return NULL;
+    return mem_printf("%s/%s/%010llu-", type == OBJECT_DONE ? "done" : "gone", name.host,
+                      (unsigned long long)name.seq);
+}
+
 static int
 has_record(struct repo *r, struct target *t, enum object_type type,
            const char *snapshot_key, struct err *e)
 {
     struct verdict v = { r, t, type, snapshot_key, false };
-    struct chain_name name;
+    AUTOFREE char *prefix = record_prefix(type, snapshot_key);
 
-    if (!chain_name(&name, snapshot_key))
+    if (!prefix)
         return err_set(e, ERR_CORRUPT, 0, "%s is no snapshot", snapshot_key);
-    AUTOFREE char *prefix = mem_printf("%s/%s/%010llu-",
-                                       type == OBJECT_DONE ? "done" : "gone", name.host,
-                                       (unsigned long long)name.seq);
     return storage_list(t->store, prefix, record_listed, &v, e) < 0 ? -1 : v.found;
+}
+
+/* Step f, behind done/: gc/ once more, and whether the snapshot is gone. */
+static int
+look_once_more(struct repo *r, struct target *t, size_t index, const char *snapshot_key,
+               bool also_gc, struct err *e)
+{
+    struct verdict v = { r, t, OBJECT_GONE, snapshot_key, false };
+    AUTOFREE char *prefix = record_prefix(OBJECT_GONE, snapshot_key);
+    struct kept_list lists[] = { { .prefix = prefix }, { .prefix = "gc/" } };
+    int rc = 0;
+
+    if (!prefix)
+        return err_set(e, ERR_CORRUPT, 0, "%s is no snapshot", snapshot_key);
+    lists_ask(t, lists, also_gc ? 2 : 1);
+    if (also_gc)
+        rc = repo_take_gc(r, t, index, &lists[1], e);
+    if (rc == 0)
+        rc = lists_each(&lists[0], record_listed, &v, e);
+    lists_release(lists, COUNT_OF(lists));
+    return rc < 0 ? -1 : v.found;
 }
 
 int
@@ -412,11 +484,9 @@ repo_commit(struct repo *r, struct target *t, size_t index, const char *snapshot
     if (find_missing(r, t, index, packs, missing, e) < 0)
         return err_in(e, "target %s", t->name);
     bool complete = missing->len == before;
-    if (complete
-        && (put_record(r, t, OBJECT_DONE, snapshot_key, NULL, e) < 0
-            || repo_load_gc(r, t, index, e) < 0))
+    if (complete && put_record(r, t, OBJECT_DONE, snapshot_key, NULL, e) < 0)
         return err_in(e, "target %s", t->name);
-    gone = has_record(r, t, OBJECT_GONE, snapshot_key, e);
+    gone = look_once_more(r, t, index, snapshot_key, complete, e);
     if (gone < 0)
         return err_in(e, "target %s", t->name);
     if (gone) {

@@ -3,6 +3,7 @@
 #include "codec/record.h"
 
 #include "impl.h"
+#include "lists.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -180,12 +181,13 @@ gc_listed(void *arg, const struct object_info *o, struct err *e)
 }
 
 int
-repo_load_gc(struct repo *r, struct target *t, size_t index, struct err *e)
+repo_take_gc(struct repo *r, struct target *t, size_t index, const struct kept_list *gc,
+             struct err *e)
 {
     struct listed fresh = { 0 }, *l = &r->listed[index];
     struct listing listing = { r, t, &fresh };
 
-    if (storage_list(t->store, "gc/", gc_listed, &listing, e) < 0) {
+    if (lists_each(gc, gc_listed, &listing, e) < 0) {
         mem_free(fresh.condemned);
         return -1;
     }
@@ -198,6 +200,17 @@ repo_load_gc(struct repo *r, struct target *t, size_t index, struct err *e)
     l->condemned_cap = fresh.condemned_cap;
     pthread_mutex_unlock(&r->gc_lock);
     return 0;
+}
+
+int
+repo_load_gc(struct repo *r, struct target *t, size_t index, struct err *e)
+{
+    struct kept_list gc = { .prefix = "gc/" };
+
+    lists_ask(t, &gc, 1);
+    int rc = repo_take_gc(r, t, index, &gc, e);
+    lists_release(&gc, 1);
+    return rc;
 }
 
 static bool
@@ -370,10 +383,15 @@ load_all(struct repo *r, struct err *e)
     for (size_t i = 0; i < fleet_count(r->fleet); i++) {
         struct target *t = fleet_target(r->fleet, i);
         struct listing l = { r, t, &r->listed[i] };
+        struct kept_list lists[] = { { .prefix = "gc/" }, { .prefix = "index/" } };
         if (!target_is_up(r->fleet, t))
             continue;
-        if (repo_load_gc(r, t, i, &one) < 0
-            || storage_list(t->store, "index/", index_listed, &l, &one) < 0) {
+        lists_ask(t, lists, COUNT_OF(lists));
+        int rc = repo_take_gc(r, t, i, &lists[0], &one);
+        if (rc == 0)
+            rc = lists_each(&lists[1], index_listed, &l, &one);
+        lists_release(lists, COUNT_OF(lists));
+        if (rc < 0) {
             if (one.kind == ERR_CANCELLED || one.kind == ERR_IO) {
                 *e = one;
                 return -1;

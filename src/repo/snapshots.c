@@ -3,6 +3,7 @@
 #include "codec/record.h"
 
 #include "impl.h"
+#include "lists.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -329,13 +330,22 @@ list_target(struct repo *r, struct target *t, size_t index, struct rows *rows,
             struct err *last)
 {
     struct listing l = { r, t, index, rows };
+    struct kept_list lists[] = { { .prefix = "snap/" },
+                                 { .prefix = "done/" },
+                                 { .prefix = "gone/" } };
 
-    if (storage_list(t->store, "snap/", snap_listed, &l, last) < 0
-        || storage_list(t->store, "done/", done_listed, &l, last) < 0
-        || storage_list(t->store, "gone/", gone_listed, &l, last) < 0)
+    lists_ask(t, lists, 1); /* first: what is complete by then has its done/ */
+    lists_ask(t, lists + 1, 2);
+    lists_fetch(r, t, &lists[0], SNAPSHOT_MAX);
+    lists_fetch(r, t, &lists[1], RECORD_MAX);
+    lists_fetch(r, t, &lists[2], RECORD_MAX);
+    if (lists_each(&lists[0], snap_listed, &l, last) < 0
+        || lists_each(&lists[1], done_listed, &l, last) < 0
+        || lists_each(&lists[2], gone_listed, &l, last) < 0)
         fleet_fail(r->fleet, t, last);
     else
         rows->list->asked |= 1u << index;
+    lists_release(lists, COUNT_OF(lists));
 }
 
 static void
