@@ -59,7 +59,7 @@ complete -c drtool -n '__drtool_in "restore"' -l overwrite -x -a 'always if-chan
 complete -c drtool -n '__drtool_in "restore"' -l owner -x -a 'auto numeric skip' -d 'how to set owners (default: by name where known, as root)'
 complete -c drtool -n '__drtool_in "restore"' -l numeric-owner -d 'the same as --owner numeric'
 complete -c drtool -n '__drtool_in "restore"' -l plan -d 'tell what would be read, and restore nothing'
-complete -c drtool -n '__drtool_in "restore"' -l threads -x -d 'fetch and write with N threads (default: 4, from afar 8)'
+complete -c drtool -n '__drtool_in "restore"' -l threads -x -d 'fetch and write with N threads (default: 4, from afar 16)'
 complete -c drtool -n '__drtool_typed ""' -a ls -d 'list the files of a snapshot'
 complete -c drtool -n '__drtool_in "ls"' -a '(__drtool_ask snapshot)'
 complete -c drtool -n '__drtool_in "ls"' -l recursive -s r -d 'everything below, not one level'

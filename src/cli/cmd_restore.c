@@ -166,7 +166,7 @@ static const struct option options[] = {
     { OPT_FLAG, "plan", 0, NULL, AT(plan), COMPLETE_NONE,
       "tell what would be read, and restore nothing" },
     { OPT_COUNT, "threads", 0, "N", AT(threads), COMPLETE_NONE,
-      "fetch and write with N threads (default: 4, from afar 8)" },
+      "fetch and write with N threads (default: 4, from afar 16)" },
     { OPT_END, NULL, 0, NULL, 0, COMPLETE_NONE, NULL },
 };
 

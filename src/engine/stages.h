@@ -16,8 +16,8 @@ struct stages;
 
 MUST_USE int stages_start(struct window *w, struct stages **out, struct err *e);
 
-/* Takes the load, when all but the last one before have been fetched. -1: a stage has failed, now or
- * earlier. */
+/* Takes the load, when all but the last one before have been fetched. -1: a stage has
+ * failed, now or earlier. */
 MUST_USE int stages_take(struct stages *s, struct load *l, struct err *e);
 
 /* How many loads were taken, and have their names. A link group of the load numbered

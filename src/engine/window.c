@@ -15,7 +15,7 @@
 #define THREADS_MAX 16
 #define LARGE_MIN ((uint64_t)1 << 20) /* bytes; its pages are worth two calls */
 #define THREADS_NEAR 4 /* when none are asked for */
-#define THREADS_FAR 8  /* 4 MiB each under way: 400 MB/s at 80 ms */
+#define THREADS_FAR 16 /* 4 MiB each under way: 500 MB/s at 80 ms */
 
 void
 window_issue(struct window *w, enum restore_issue kind, struct slice path,

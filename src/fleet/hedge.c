@@ -285,6 +285,23 @@ next_done(struct asking *a, struct err *e)
     }
 }
 
+/* Bytes that fill an empty buffer are not copied: there are as many reads as threads. */
+static void
+give(struct buf *out, struct buf *bytes)
+{
+    size_t max = out->max;
+
+    if (out->len > 0) {
+        buf_put_slice(out, buf_slice(bytes));
+        return;
+    }
+    assert(bytes->len <= max);
+    buf_release(out);
+    *out = *bytes;
+    *bytes = BUF(0);
+    out->max = max;
+}
+
 static int
 ask(struct asking *a, fleet_check_fn *check, void *arg, struct buf *out, struct err *e)
 {
@@ -299,7 +316,7 @@ ask(struct asking *a, fleet_check_fn *check, void *arg, struct buf *out, struct 
         int rc = read_judge(h->fleet, j->target, a->range, j->rc, &j->e,
                             buf_slice(&j->bytes), j->took_ms, check, arg);
         if (rc == 0)
-            buf_put_slice(out, buf_slice(&j->bytes));
+            give(out, &j->bytes);
         pthread_mutex_lock(&h->lock);
         if (rc < 0)
             read_worst(&a->worst, &j->e);

@@ -172,6 +172,7 @@ repo_store_snapshot(struct repo *r, const struct session *session, struct snapsh
     name.seq = s->seq;
     memcpy(name.sha256, s->id, 32);
     chain_key(key, &name);
+    cache_put(r->state, slice_str(key), buf_slice(&object));
     if (fleet_put_with(r->fleet, key, RANK_SNAP, buf_slice(&object), remember_stored, &x,
                        e)
         < 0)

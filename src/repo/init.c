@@ -1,5 +1,6 @@
 #include "base/fs.h"
 #include "base/log.h"
+#include "codec/record.h"
 #include "storage/open.h"
 
 #include "impl.h"
@@ -131,6 +132,21 @@ fill_target(struct repo *r, struct target *t, const struct plan *p, struct err *
     return rc < 0 ? err_in(e, "target %s", t->name) : 0;
 }
 
+/* What the next run would else ask the targets for: the slot of the configuration's
+ * key, which was made behind the recovery code's, and the first record. */
+static int
+keep_plan(struct repo *r, const struct plan *p, struct err *e)
+{
+    const struct object *slot = &p->slots[1];
+    AUTOBUF struct buf records = BUF(CONF_OBJECT_MAX + 64);
+
+    record_put(&records, 1, buf_slice(&p->conf.bytes));
+    return state_put(r->state, "slot", buf_slice(&slot->bytes), e) < 0
+                || state_put(r->state, "conf", buf_slice(&records), e) < 0
+             ? -1
+             : 0;
+}
+
 static int
 init(struct repo *r, const struct repo_options *o, const struct buf *passphrase,
      struct plan *p, char code[CODE_TEXT_LEN + 1], struct err *e)
@@ -172,7 +188,7 @@ init(struct repo *r, const struct repo_options *o, const struct buf *passphrase,
     for (size_t i = 0; i < fleet_count(r->fleet); i++)
         if (fill_target(r, fleet_target(r->fleet, i), p, e) < 0)
             return -1;
-    return host_store(r, e);
+    return host_store(r, e) < 0 ? -1 : keep_plan(r, p, e);
 }
 
 int

@@ -9,6 +9,8 @@
 #define SEGMENT_PACKS 256 /* a segment is published when so many packs are pending, */
 #define SEGMENT_BYTES ((size_t)16 << 20) /* or so many bytes of directories */
 
+#define OWN_CACHED_MAX ((size_t)1 << 20) /* a larger segment is read when it is wanted */
+
 /* What is kept of a pack that no segment names yet. */
 enum pending_tag { PENDING_SIZE = 1, PENDING_DIRECTORY = 2 };
 
@@ -118,6 +120,8 @@ flush_segment(struct publishing *p, struct err *e)
     signed_end(&object, OBJECT_INDEX, r->host_id, r->host_seed);
     segment_key(r, buf_slice(&object), key);
     buf_clear(&p->plain);
+    if (object.len <= OWN_CACHED_MAX) /* the next run need not read it back */
+        cache_put(r->state, slice_str(key), buf_slice(&object));
     return fleet_put_with(r->fleet, key, RANK_INDEX, buf_slice(&object), note_published,
                           p, e);
 }
