@@ -37,6 +37,7 @@ TESTS := $(IN_LAYERS) $(filter-out $(IN_LAYERS),$(ALL_TESTS))
 TEST_BIN := $(TESTS:%.c=$(B)/%)
 PROXY := $(B)/tests/servers/proxy
 SYNTH := $(B)/tests/bench/synth
+BUCKET := $(B)/tests/servers/bucket
 SUPPORT_OBJ := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard tests/support/*.c)))
 HEADERS := $(sort $(wildcard include/*/*.h include/*/*/*.h))
 
@@ -73,7 +74,7 @@ $(B)/tests/sim/sim: $(SIM_OBJ) $(B)/libsupport.a $(B)/libdrtool.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(ALL_CFLAGS) $(LINK) $(SIM_WRAP) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 
-$(PROXY): $(PROXY).o
+$(PROXY) $(BUCKET): %: %.o
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(ALL_CFLAGS) $(LINK) $(LDFLAGS) -o $@ $<
 
@@ -81,7 +82,7 @@ $(SYNTH): $(SYNTH).o $(B)/libdrtool.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(ALL_CFLAGS) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBS)
 
--include $(PROXY).d $(SYNTH).d $(SIM_OBJ:.o=.d) $(OBJ:.o=.d) $(SUPPORT_OBJ:.o=.d) $(TESTS:%.c=$(B)/%.d)
+-include $(PROXY).d $(BUCKET).d $(SYNTH).d $(SIM_OBJ:.o=.d) $(OBJ:.o=.d) $(SUPPORT_OBJ:.o=.d) $(TESTS:%.c=$(B)/%.d)
 
 headers: $(HEADERS:%=$(B)/%.ok) ## each header compiles alone
 
@@ -89,7 +90,7 @@ $(B)/%.h.ok: %.h Makefile
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -fsyntax-only -x c $< && touch $@
 
-tests: $(TEST_BIN) $(PROXY) $(SYNTH) ## build the unit tests and what other tests need
+tests: $(TEST_BIN) $(PROXY) $(BUCKET) $(SYNTH) ## build the unit tests and what other tests need
 
 unit: $(TEST_BIN) ## run the unit tests alone (with SAN= under a sanitizer)
 	@B=$(B) SAN=$(SAN) tests/run-unit $(TEST_BIN)
@@ -132,6 +133,11 @@ growth: ## how time, memory and requests grow with files, chunks and snapshots; 
 	@$(MAKE) --no-print-directory all $(SYNTH)
 	@DRTOOL=$(abspath $(B)/drtool) tests/bench/growth
 
+far: ## drtool against restic over a line of 80 ms
+	@tests/install-deps.sh build bench
+	@$(MAKE) --no-print-directory all $(BUCKET)
+	@DRTOOL=$(abspath $(B)/drtool) tests/bench/far
+
 demo: ## install what is missing, then back up, lose a target, restore and drill
 	@tests/install-deps.sh build
 	@$(MAKE) --no-print-directory all
@@ -172,6 +178,6 @@ clean: ## remove what was built
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: all headers tests unit check test long distance chaos bench growth demo lint format generate cover install clean help
+.PHONY: all headers tests unit check test long distance chaos bench growth far demo lint format generate cover install clean help
 .SECONDARY:
 .DELETE_ON_ERROR:

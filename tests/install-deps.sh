@@ -10,7 +10,7 @@ libexpat1-dev"
 tests="libcmocka-dev ceph-mon ceph-osd radosgw ceph-common rsync acl attr strace
 mandoc python3 python3-nacl python3-cryptography python3-zstandard clang-format
 cppcheck curl iproute2 e2fsprogs util-linux procps time libxml2-utils"
-bench="restic borgbackup time postgresql-15 rsync python3"
+bench="restic borgbackup time postgresql-15 rsync python3 curl iproute2"
 
 wanted=
 for set in "$@"; do

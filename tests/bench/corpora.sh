@@ -162,3 +162,26 @@ PY
 
 tiny_change() { :; }
 tiny_again() { :; }
+
+### small: FAR_FILES files of 1 to 15 KiB, a quarter of which nothing compresses.
+
+small_make() {
+    python3 - "$data" "${FAR_FILES:-10000}" <<'PY'
+import os, random, sys
+top, count = sys.argv[1], int(sys.argv[2])
+chance = random.Random(1)
+words = [bytes(chance.choices(b"abcdefghijklmnopqrstuvwxyz", k=chance.randint(2, 9)))
+         for _ in range(2000)]
+for n in range(count):
+    folder = "%s/%03d" % (top, n // 200)
+    os.makedirs(folder, exist_ok=True)
+    size = chance.randint(1 << 10, 15 << 10)
+    with open("%s/file-%05d" % (folder, n), "wb") as f:
+        f.write(chance.randbytes(size) if n % 4 == 0
+                else b" ".join(chance.choices(words, k=size // 4))[:size])
+PY
+}
+
+### large: one file that nothing compresses. BENCH_FAR_BYTES says how large.
+
+large_make() { head -c "${BENCH_FAR_BYTES:-1000000000}" /dev/urandom >"$data/large"; }

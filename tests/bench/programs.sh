@@ -3,6 +3,9 @@
 # in $work/TOOL; they back up the folder $data and restore into $work/out. Every program
 # runs as it comes, except that none asks for a passphrase and borg, which is told
 # nothing, would take a compression that stores half as much again.
+#
+# Who keeps the repositories elsewhere sets $drtool_target, the keys of a target in YAML,
+# and $restic_repo before.
 
 say() { echo "# $*" >&2; }
 
@@ -37,7 +40,7 @@ drtool_new() {
 repository: bench
 key: { file: $work/drtool/key }
 state: $work/drtool/state
-targets: [{ name: local, url: "file://$work/drtool/target" }]
+targets: [{ name: bench, ${drtool_target:-url: "file://$work/drtool/target"} }]
 sources: [{ name: tree, files: { paths: [$data] } }]
 YAML
     drtool_run init --yes-saved >/dev/null
@@ -45,11 +48,13 @@ YAML
 drtool_at=("$drtool" -q -c "$work/drtool/conf.yaml")
 drtool_run() { "${drtool_at[@]}" "$@"; }
 drtool_backup() { measure drtool "$1" "${drtool_at[@]}" backup; }
-drtool_restore() { measure drtool restore "${drtool_at[@]}" restore tree --to "$work/out"; }
+drtool_restore() { measure drtool "${1:-restore}" "${drtool_at[@]}" restore tree --to "$work/out"; }
 drtool_verify() { measure drtool verify "${drtool_at[@]}" verify --level 3; }
+# As a machine that has nothing but the key.
+drtool_forget() { rm -rf "$work/drtool/state"; }
 drtool_bytes() { du -sb "$work/drtool/target" | cut -f 1; }
 
-restic_at=(restic -q -r "$work/restic/repo" --cache-dir "$work/restic/cache"
+restic_at=(restic -q -r "${restic_repo:-$work/restic/repo}" --cache-dir "$work/restic/cache"
     --password-file "$work/restic/password")
 restic_new() {
     mkdir -p "$work/restic"
@@ -57,8 +62,9 @@ restic_new() {
     "${restic_at[@]}" init
 }
 restic_backup() { measure restic "$1" "${restic_at[@]}" backup "$data"; }
-restic_restore() { measure restic restore "${restic_at[@]}" restore latest --target "$work/out"; }
+restic_restore() { measure restic "${1:-restore}" "${restic_at[@]}" restore latest --target "$work/out"; }
 restic_verify() { measure restic verify "${restic_at[@]}" check --read-data; }
+restic_forget() { rm -rf "$work/restic/cache"; }
 restic_bytes() { du -sb "$work/restic/repo" | cut -f 1; }
 
 borg_at=(env BORG_BASE_DIR="$work/borg/base" BORG_PASSPHRASE=bench borg)
