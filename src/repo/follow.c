@@ -2,6 +2,7 @@
 #include "codec/record.h"
 
 #include "chain.h"
+#include "lists.h"
 
 #include <string.h>
 
@@ -66,13 +67,16 @@ learn(struct repo *r, struct target *t, struct listing *l, struct listed_record 
 
 /* Learns what one target lists and nobody told before. */
 static void
-follow(struct repo *r, struct target *t, struct listing *l, struct buf *kept)
+follow(struct repo *r, size_t index, struct listing *l, struct buf *kept)
 {
+    struct target *t = fleet_target(r->fleet, index);
+    struct kept_list *early = TAKE(r->early[index]); /* once: it does not get younger */
     struct err e = { 0 };
-    int rc;
 
     l->count = 0;
-    rc = storage_list(t->store, "conf/", record_listed, l, &e);
+    int rc = early ? lists_each(early, record_listed, l, &e)
+                   : storage_list(t->store, "conf/", record_listed, l, &e);
+    lists_free(early);
     for (size_t i = 0; i < l->count && rc >= 0; i++)
         rc = learn(r, t, l, &l->records[i], kept, &e);
     if (rc < 0 && repo_is_unbelievable(&e))
@@ -146,7 +150,7 @@ follow_doubtful(struct repo *r, struct listing *lists, struct buf *kept)
         if (r->doubts[i].header == HEADER_GOOD
             || (r->doubts[i].header == HEADER_MISSING && !r->as_found))
             continue;
-        follow(r, t, &lists[i], kept); /* takes nothing that root has not signed */
+        follow(r, i, &lists[i], kept); /* takes nothing that root has not signed */
         chain_settle_hosts(r);         /* who signed done/ there has to be known */
         (void)repo_settle(r, t, i);
     }
@@ -168,7 +172,7 @@ repo_load_conf(struct repo *r, struct err *e)
     for (int round = 0; round < 2 && !whole; round++) {
         for (size_t i = 0; i < n; i++)
             if (target_is_up(r->fleet, fleet_target(r->fleet, i)))
-                follow(r, fleet_target(r->fleet, i), &lists[i], &kept);
+                follow(r, i, &lists[i], &kept);
         if (round == 0)
             follow_doubtful(r, lists, &kept);
         whole = chain_settle(r, round > 0);

@@ -79,6 +79,7 @@ struct repo {
     uint8_t conf_head[32];
     bool rollback_seen;
     struct doubt doubts[FLEET_TARGETS_MAX];
+    struct kept_list *early[FLEET_TARGETS_MAX]; /* conf/, asked for beside the header */
     /* Listings. */
     struct listed listed[FLEET_TARGETS_MAX];
     uint8_t *usable; /* a bit per pack below usable_count; NULL: all are */

@@ -55,6 +55,45 @@ lists_ask(struct target *t, struct kept_list *lists, size_t count)
         pthread_join(threads[i], NULL);
 }
 
+struct early_list {
+    pthread_t thread;
+    struct kept_list *list;
+};
+
+struct early_list *
+lists_begin(struct target *t, const char *prefix)
+{
+    if (!is_far(t))
+        return NULL;
+    struct early_list *x = mem_zalloc(sizeof *x);
+    x->list = mem_zalloc(sizeof *x->list);
+    *x->list = (struct kept_list){ .prefix = prefix, .target = t };
+    if (pthread_create(&x->thread, NULL, ask_main, x->list) == 0)
+        return x;
+    mem_free(x->list);
+    mem_free(x);
+    return NULL;
+}
+
+struct kept_list *
+lists_end(struct early_list *x)
+{
+    struct kept_list *l = x ? x->list : NULL;
+
+    if (x)
+        pthread_join(x->thread, NULL);
+    mem_free(x);
+    return l;
+}
+
+void
+lists_free(struct kept_list *l)
+{
+    if (l)
+        lists_release(l, 1);
+    mem_free(l);
+}
+
 int
 lists_each(const struct kept_list *l, storage_list_fn *fn, void *arg, struct err *e)
 {

@@ -22,6 +22,12 @@ struct kept_list {
 
 /* Fills them all; each knows for itself whether that went well. */
 void lists_ask(struct target *t, struct kept_list *lists, size_t count);
+/* Begins to fill one while the caller asks for something else. NULL where that is no
+ * gain: near, or without a thread to be had. lists_end() waits for it. */
+struct early_list;
+struct early_list *lists_begin(struct target *t, const char *prefix);
+struct kept_list *lists_end(struct early_list *x); /* for lists_free(); NULL for NULL */
+void lists_free(struct kept_list *l);
 /* Calls `fn` as storage_list() would have, key and size only; then tells the error. */
 MUST_USE int lists_each(const struct kept_list *l, storage_list_fn *fn, void *arg,
                         struct err *e);

@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include "impl.h"
+#include "lists.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -36,8 +37,11 @@ probe(void *arg, struct target *t, size_t index)
     AUTOBUF struct buf object = BUF(REPO_OBJECT_MAX);
     struct range range = { .key = "drt.repo" };
     struct err e = { 0 };
+    struct early_list *early = lists_begin(t, "conf/");
+    int rc = storage_get(t->store, &range, &object, &e);
 
-    if (storage_get(t->store, &range, &object, &e) < 0) {
+    r->early[index] = lists_end(early);
+    if (rc < 0) {
         if (e.kind == ERR_NOT_FOUND) {
             doubt(r, index, true, &e);
             err_set(&e, ERR_UNAVAIL, 0,

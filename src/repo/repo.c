@@ -5,6 +5,7 @@
 #include "storage/open.h"
 
 #include "impl.h"
+#include "lists.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -196,6 +197,7 @@ repo_close(struct repo *r)
         cache_trim(r->state, (uint64_t)1 << 30);
     state_close(r->state);
     for (size_t i = 0; i < FLEET_TARGETS_MAX; i++) {
+        lists_free(r->early[i]);
         mem_free(r->listed[i].packs);
         mem_free(r->listed[i].condemned);
     }
