@@ -28,10 +28,11 @@ _drtool() {
         esac
         ;;
     "backup "*)
-        opts=" --dry-run -n --tag --threads --accept-changed-source --wait" kind=source
+        opts=" --dry-run -n --tag --threads --memory --accept-changed-source --wait" kind=source
         case $prev in
         --tag) kind=none ;;
         --threads) kind=none ;;
+        --memory) kind=none ;;
         --wait) kind=none ;;
         esac
         ;;
@@ -42,7 +43,7 @@ _drtool() {
         esac
         ;;
     "restore "*)
-        opts=" --to --include --exclude --overwrite --owner --numeric-owner --plan --threads" kind=snapshot
+        opts=" --to --include --exclude --overwrite --owner --numeric-owner --plan --threads --memory" kind=snapshot
         case $prev in
         --to) kind=dir ;;
         --include) kind=none ;;
@@ -50,6 +51,7 @@ _drtool() {
         --overwrite) kind=words; offers="always if-changed never" ;;
         --owner) kind=words; offers="auto numeric skip" ;;
         --threads) kind=none ;;
+        --memory) kind=none ;;
         esac
         ;;
     "ls "*)
@@ -68,11 +70,12 @@ _drtool() {
         opts="" kind=snapshot
         ;;
     "verify "*)
-        opts=" --level -l --target -t --heal --threads" kind=none
+        opts=" --level -l --target -t --heal --threads --memory" kind=none
         case $prev in
         -l|--level) kind=none ;;
         -t|--target) kind=target ;;
         --threads) kind=none ;;
+        --memory) kind=none ;;
         esac
         ;;
     "sync "*)

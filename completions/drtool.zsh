@@ -31,10 +31,11 @@ _drtool() {
         esac
         ;;
     "backup "*)
-        opts=" --dry-run -n --tag --threads --accept-changed-source --wait" kind=source
+        opts=" --dry-run -n --tag --threads --memory --accept-changed-source --wait" kind=source
         case $prev in
         --tag) kind=none ;;
         --threads) kind=none ;;
+        --memory) kind=none ;;
         --wait) kind=none ;;
         esac
         ;;
@@ -45,7 +46,7 @@ _drtool() {
         esac
         ;;
     "restore "*)
-        opts=" --to --include --exclude --overwrite --owner --numeric-owner --plan --threads" kind=snapshot
+        opts=" --to --include --exclude --overwrite --owner --numeric-owner --plan --threads --memory" kind=snapshot
         case $prev in
         --to) kind=dir ;;
         --include) kind=none ;;
@@ -53,6 +54,7 @@ _drtool() {
         --overwrite) kind=words; offers="always if-changed never" ;;
         --owner) kind=words; offers="auto numeric skip" ;;
         --threads) kind=none ;;
+        --memory) kind=none ;;
         esac
         ;;
     "ls "*)
@@ -71,11 +73,12 @@ _drtool() {
         opts="" kind=snapshot
         ;;
     "verify "*)
-        opts=" --level -l --target -t --heal --threads" kind=none
+        opts=" --level -l --target -t --heal --threads --memory" kind=none
         case $prev in
         -l|--level) kind=none ;;
         -t|--target) kind=target ;;
         --threads) kind=none ;;
+        --memory) kind=none ;;
         esac
         ;;
     "sync "*)

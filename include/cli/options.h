@@ -33,14 +33,14 @@ struct opt_strings {
 
 /* What a shell offers for a value or an argument: X(name, word). The word is
  * the KIND of `drtool __complete KIND`. */
-#define COMPLETES(X)                                                           \
-    X(NONE, "none")                                                            \
-    X(FILE, "file")                                                            \
-    X(DIR, "dir")                                                              \
-    X(COMMAND, "command")                                                      \
-    X(SHELL, "shell")                                                          \
-    X(SOURCE, "source")                                                        \
-    X(TARGET, "target")                                                        \
+#define COMPLETES(X)      \
+    X(NONE, "none")       \
+    X(FILE, "file")       \
+    X(DIR, "dir")         \
+    X(COMMAND, "command") \
+    X(SHELL, "shell")     \
+    X(SOURCE, "source")   \
+    X(TARGET, "target")   \
     X(SNAPSHOT, "snapshot")
 
 enum complete {
@@ -59,6 +59,13 @@ struct option {
     const char *help;       /* one line, lower case, no full stop */
 };
 
+/* The same row for every command that has it, with its check. */
+#define OPTION_MEMORY(at)                                        \
+    {                                                            \
+        OPT_SIZE, "memory", 0, "SIZE", at, COMPLETE_NONE,        \
+            "take no more memory than about SIZE, 48MiB or more" \
+    }
+
 enum command_needs {
     NEEDS_CONFIG = 1 << 0, /* main loads it, or ends with its error */
     NEEDS_REPO = 1 << 1,   /* main opens it as well; implies NEEDS_CONFIG */
@@ -68,9 +75,9 @@ enum command_needs {
 struct app;
 
 struct command {
-    const char *name;    /* "backup", or two words: "key add" */
-    const char *args;    /* "SNAPSHOT [PATH...]"; NULL: takes none */
-    const char *summary; /* one line, lower case, no full stop */
+    const char *name;             /* "backup", or two words: "key add" */
+    const char *args;             /* "SNAPSHOT [PATH...]"; NULL: takes none */
+    const char *summary;          /* one line, lower case, no full stop */
     const struct option *options; /* NULL: none */
     size_t options_size;
     const void *defaults; /* the options struct before parsing; NULL: zeros */

@@ -32,6 +32,7 @@ struct backup_options {
     const char *const *tags; /* NULL-terminated; may be NULL */
     struct slice config;     /* drtool.yaml, to be kept in the snapshot */
     unsigned threads;        /* workers; 0: everything in the caller's thread */
+    uint64_t memory;         /* bytes; 0: the usual (engine/memory.h) */
     bool dry_run;            /* reads and counts, stores nothing */
     bool accept_changed;     /* a source that shrank or moved is no error */
     source_issue_fn *issue;

@@ -47,6 +47,7 @@ struct restore_options {
     const char *const *exclude;
     struct target *from; /* read from this target alone; NULL: any */
     unsigned threads;    /* 0: as many as help, which is more from afar */
+    uint64_t memory;     /* bytes, at the cost of threads; 0: what they take */
     bool plan;           /* only count */
     restore_issue_fn *issue;
     restore_tick_fn *tick; /* called now and then, and at the end */

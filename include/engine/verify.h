@@ -47,6 +47,7 @@ struct verify_options {
     const char *target; /* NULL: all */
     bool heal;
     unsigned threads;
+    uint64_t memory; /* bytes, at the cost of threads; 0: what they take */
     verify_damage_fn *damage;
     verify_tick_fn *tick; /* called now and then, and at the end */
     void *arg;

@@ -5,6 +5,7 @@
 #include "cli/open.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "engine/memory.h"
 #include "engine/backup.h"
 
 #include <stdio.h>
@@ -16,6 +17,7 @@ struct options {
     bool dry_run, accept_changed;
     struct opt_strings tags;
     unsigned threads;
+    uint64_t memory;
     int64_t wait_ms;
 };
 
@@ -146,6 +148,7 @@ back_up(struct app *app, struct repo *r, const struct conf_source *c, json_t *al
         .tags = tags,
         .config = buf_slice(&app->conf->text),
         .threads = o->threads,
+        .memory = o->memory,
         .dry_run = o->dry_run,
         .accept_changed = o->accept_changed,
         .issue = on_issue,
@@ -191,7 +194,7 @@ run(struct app *app, struct err *e)
         err_set(e, ERR_USAGE, 0, "%s names no sources", app->conf->path);
         return app_fail(e);
     }
-    if (open_for_writing(app, o->wait_ms, &r, e) < 0)
+    if (memory_check(o->memory, e) < 0 || open_for_writing(app, o->wait_ms, &r, e) < 0)
         return app_fail(e);
     size_t n = app->arg_count ? app->arg_count : app->conf->source_count;
     for (size_t i = 0; i < n; i++) {
@@ -226,6 +229,7 @@ static const struct option options[] = {
       "put TAG on the snapshot; may be repeated" },
     { OPT_COUNT, "threads", 0, "N", AT(threads), COMPLETE_NONE,
       "compress and seal with N threads (default: 2; 0: all in one)" },
+    OPTION_MEMORY(AT(memory)),
     { OPT_FLAG, "accept-changed-source", 0, NULL, AT(accept_changed), COMPLETE_NONE,
       "take a source that shrank, emptied or moved as it is" },
     { OPT_DURATION, "wait", 0, "TIME", AT(wait_ms), COMPLETE_NONE,

@@ -4,6 +4,7 @@
 #include "cli/open.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "engine/memory.h"
 #include "engine/restore.h"
 
 #include <stdio.h>
@@ -17,6 +18,7 @@ struct options {
     int overwrite, owner;
     bool plan, numeric;
     unsigned threads;
+    uint64_t memory;
 };
 
 struct told {
@@ -109,7 +111,7 @@ run(struct app *app, struct err *e)
                                     : "where to? give --to DIR");
         return app_fail(e);
     }
-    if (open_for_snapshot(app, &r, e) < 0
+    if (memory_check(o->memory, e) < 0 || open_for_snapshot(app, &r, e) < 0
         || open_snapshot(r, app->args[0], &l, &row, e) < 0)
         return app_fail(e);
     if (!snapshot_committed(row))
@@ -121,6 +123,7 @@ run(struct app *app, struct err *e)
         .to = o->to,
         .plan = o->plan,
         .threads = o->threads,
+        .memory = o->memory,
         .overwrite = (enum overwrite)o->overwrite,
         .owner = o->numeric ? OWNER_NUMERIC : (enum owner_mode)o->owner,
         .include = o->include.count ? o->include.items : NULL,
@@ -167,6 +170,7 @@ static const struct option options[] = {
       "tell what would be read, and restore nothing" },
     { OPT_COUNT, "threads", 0, "N", AT(threads), COMPLETE_NONE,
       "fetch and write with N threads (default: 4, from afar 16)" },
+    OPTION_MEMORY(AT(memory)),
     { OPT_END, NULL, 0, NULL, 0, COMPLETE_NONE, NULL },
 };
 

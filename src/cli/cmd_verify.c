@@ -4,6 +4,7 @@
 #include "cli/open.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "engine/memory.h"
 #include "engine/verify.h"
 
 #include <stdio.h>
@@ -14,6 +15,7 @@
 
 struct options {
     unsigned level, threads;
+    uint64_t memory;
     const char *target;
     bool heal;
 };
@@ -121,7 +123,7 @@ run(struct app *app, struct err *e)
         err_set(e, ERR_USAGE, 0, "--level is 0, 1, 2 or 3");
         return app_fail(e);
     }
-    if (open_to_verify(app, o->heal, &r, e) < 0)
+    if (memory_check(o->memory, e) < 0 || open_to_verify(app, o->heal, &r, e) < 0)
         return app_fail(e);
     told.damage = json_put_array(app->result, "damage");
     json_put_int(app->result, "level", o->level);
@@ -129,6 +131,7 @@ run(struct app *app, struct err *e)
                                  .target = o->target,
                                  .heal = o->heal,
                                  .threads = o->threads,
+                                 .memory = o->memory,
                                  .damage = on_damage,
                                  .tick = on_tick,
                                  .arg = &told };
@@ -165,6 +168,7 @@ static const struct option options[] = {
       "replace bad and missing objects from other targets" },
     { OPT_COUNT, "threads", 0, "N", AT(threads), COMPLETE_NONE,
       "read with N threads (default: 2)" },
+    OPTION_MEMORY(AT(memory)),
     { OPT_END, NULL, 0, NULL, 0, COMPLETE_NONE, NULL },
 };
 

@@ -447,7 +447,8 @@ open_all(struct run *run, struct snapshot_list *l, struct err *e)
         run->result->targets[i].name = fleet_target(f, i)->name;
     run->session = session_new(repo_keys(run->repo), repo_random(run->repo));
     if (pipeline_start(run->repo, run->session, run->options->threads,
-                       run->options->dry_run, &run->progress, &run->pipeline, e)
+                       run->options->memory, run->options->dry_run, &run->progress,
+                       &run->pipeline, e)
         < 0)
         return -1;
     if (run->parent) {

@@ -2,6 +2,7 @@
 #include "base/cancel.h"
 #include "base/log.h"
 #include "base/queue.h"
+#include "engine/memory.h"
 
 #include "packer.h"
 
@@ -18,8 +19,9 @@ struct pipeline {
     struct backup_progress *progress;
     unsigned threads;
     struct queue *order, *work, *blocks, *sealed;
-    struct block block[BLOCKS];
-    uint8_t *sealed_memory[SEALED_BUFFERS];
+    unsigned block_count, sealed_count;
+    struct block block[BUFFERS_MAX];
+    uint8_t *sealed_memory[BUFFERS_MAX];
     pthread_t workers[THREADS_MAX], packer_thread;
     unsigned started;
     bool packer_started;
@@ -173,9 +175,20 @@ packer_main(void *arg)
     return NULL;
 }
 
+/* A block and a buffer for it come together. The reader fills one block while it still
+ * holds the one before. */
+static unsigned
+buffer_count(uint64_t memory, unsigned usual)
+{
+    unsigned n = memory_units(memory, BLOCK_SIZE + chunk_room(BLOCK_SIZE), usual);
+
+    return n < 2 ? 2 : n < BUFFERS_MAX ? n : BUFFERS_MAX;
+}
+
 int
-pipeline_start(struct repo *r, const struct session *s, unsigned threads, bool dry_run,
-               struct backup_progress *progress, struct pipeline **out, struct err *e)
+pipeline_start(struct repo *r, const struct session *s, unsigned threads, uint64_t memory,
+               bool dry_run, struct backup_progress *progress, struct pipeline **out,
+               struct err *e)
 {
     struct pipeline *p = mem_zalloc(sizeof *p);
 
@@ -188,13 +201,15 @@ pipeline_start(struct repo *r, const struct session *s, unsigned threads, bool d
     pthread_cond_init(&p->done, NULL);
     p->order = queue_new(ORDER_MAX);
     p->work = queue_new(ORDER_MAX);
-    p->blocks = queue_new(BLOCKS);
-    p->sealed = queue_new(SEALED_BUFFERS);
-    for (size_t i = 0; i < BLOCKS; i++) {
+    p->block_count = buffer_count(memory, BLOCKS);
+    p->sealed_count = buffer_count(memory, SEALED_BUFFERS);
+    p->blocks = queue_new(p->block_count);
+    p->sealed = queue_new(p->sealed_count);
+    for (size_t i = 0; i < p->block_count; i++) {
         p->block[i].data = mem_pages(BLOCK_SIZE);
         (void)queue_put(p->blocks, &p->block[i]);
     }
-    for (size_t i = 0; i < SEALED_BUFFERS; i++) {
+    for (size_t i = 0; i < p->sealed_count; i++) {
         p->sealed_memory[i] = mem_pages(chunk_room(BLOCK_SIZE));
         (void)queue_put(p->sealed, p->sealed_memory[i]);
     }
@@ -441,9 +456,9 @@ pipeline_free(struct pipeline *p)
     }
     packer_free(p->packer);
     chunk_tools_release(&p->inline_tools);
-    for (size_t i = 0; i < BLOCKS; i++)
+    for (size_t i = 0; i < p->block_count; i++)
         mem_free(p->block[i].data);
-    for (size_t i = 0; i < SEALED_BUFFERS; i++)
+    for (size_t i = 0; i < p->sealed_count; i++)
         mem_free(p->sealed_memory[i]);
     queue_free(p->order);
     queue_free(p->work);

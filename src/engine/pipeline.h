@@ -2,8 +2,8 @@
  * pipeline: from raw chunks to packs, and from entries to the manifest.
  *
  * The reader hands over items in order; workers take the chunks among them;
- * the packer takes all of them in order again. Memory: BLOCKS blocks of raw
- * bytes and as many buffers for sealed ones, taken once: about 30 MiB.
+ * the packer takes all of them in order again. Memory: blocks of raw bytes and
+ * buffers for sealed ones, taken once: about 30 MiB, or what the options say.
  */
 #ifndef ENGINE_PIPELINE_H
 #define ENGINE_PIPELINE_H
@@ -13,8 +13,9 @@
 #include <pthread.h>
 
 #define BLOCK_SIZE ((size_t)2 << 20)
-#define BLOCKS 6
+#define BLOCKS 6 /* of raw bytes, and buffers for sealed ones: the usual number */
 #define SEALED_BUFFERS 8
+#define BUFFERS_MAX 64
 #define BUNDLE_WAIT_MAX 16384 /* entries behind an open bundle */
 #define LINKS_MAX 16384       /* link groups whose content is remembered */
 
@@ -73,8 +74,9 @@ struct item {
 struct pipeline;
 
 MUST_USE int pipeline_start(struct repo *r, const struct session *s, unsigned threads,
-                            bool dry_run, struct backup_progress *progress,
-                            struct pipeline **out, struct err *e);
+                            uint64_t memory, bool dry_run,
+                            struct backup_progress *progress, struct pipeline **out,
+                            struct err *e);
 
 /* The reader's side. All fail with -1 once any stage has failed. */
 struct block *pipeline_block(struct pipeline *p); /* NULL: failed */

@@ -1,5 +1,6 @@
 #include "base/cancel.h"
 #include "base/log.h"
+#include "engine/memory.h"
 
 #include "verify_impl.h"
 
@@ -202,9 +203,13 @@ int
 verify_read_packs(struct verify *v, struct err *e)
 {
     struct pack_reader readers[THREADS_MAX];
-    unsigned n = v->options->threads < THREADS_MAX ? v->options->threads : THREADS_MAX;
+    const uint64_t each = WINDOW + CHUNK_STORED_MAX + CHUNK_RAW_MAX;
+    unsigned n = memory_units(v->options->memory, each, THREADS_MAX);
 
-    n = n ? n : 1;
+    if (n > v->options->threads)
+        n = v->options->threads ? v->options->threads : 1;
+    if (n > THREADS_MAX)
+        n = THREADS_MAX;
     for (unsigned i = 0; i < n; i++) {
         struct pack_reader *p = &readers[i];
         *p = (struct pack_reader){ .v = v,

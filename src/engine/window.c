@@ -3,6 +3,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/pages.h"
+#include "engine/memory.h"
 
 #include <assert.h>
 #include <fcntl.h>
@@ -14,8 +15,8 @@
 #define GAP_MAX ((uint64_t)256 << 10) /* bytes read in vain to save a request */
 #define THREADS_MAX 16
 #define LARGE_MIN ((uint64_t)1 << 20) /* bytes; its pages are worth two calls */
-#define THREADS_NEAR 4 /* when none are asked for */
-#define THREADS_FAR 16 /* 4 MiB each under way: 500 MB/s at 80 ms */
+#define THREADS_NEAR 4                /* when none are asked for */
+#define THREADS_FAR 16                /* 4 MiB each under way: 500 MB/s at 80 ms */
 
 void
 window_issue(struct window *w, enum restore_issue kind, struct slice path,
@@ -413,6 +414,8 @@ fetch_main(void *arg)
     return NULL;
 }
 
+#define BUFFERS_SIZE (SPAN_MAX + CHUNK_STORED_MAX + CHUNK_RAW_MAX)
+
 /* Near a target the threads are there for their CPUs, far away for what is under way. */
 static unsigned
 thread_count(const struct window *w)
@@ -425,7 +428,9 @@ thread_count(const struct window *w)
             n = THREADS_FAR;
     if (n == 0)
         n = THREADS_NEAR;
-    return n < THREADS_MAX ? n : THREADS_MAX;
+    unsigned most = memory_units(w->options->memory, BUFFERS_SIZE, THREADS_MAX);
+    most = most < THREADS_MAX ? most : THREADS_MAX;
+    return n < most ? n : most;
 }
 
 void
@@ -438,7 +443,7 @@ window_init(struct window *w)
     for (unsigned i = 0; i < w->fetcher_count; i++) {
         struct fetcher *t = &w->fetchers[i];
         t->window = w;
-        t->span = BUF(SPAN_MAX + CHUNK_STORED_MAX);
+        t->span = BUF(SPAN_MAX + CHUNK_STORED_MAX); /* BUFFERS_SIZE, all in all */
         chunk_tools_init(&t->tools, 1);
         t->plain = mem_alloc(CHUNK_RAW_MAX);
     }

@@ -69,6 +69,24 @@ all_there() {
     rm -rf "$W/back" "$R"
 }
 
+# within KIB ARG...: as dr 0, and its peak must not be over that.
+within() {
+    MOST=$1 peak 0 "${@:2}"
+}
+
+# What a person allows: more is not taken, and it works with little.
+limited() {
+    fresh limited
+    within 52000 backup --memory 48MiB
+    within 60000 verify --level 3 --memory 48MiB --threads 16
+    within 60000 restore tree --to "$W/back" --memory 48MiB --threads 16
+    same "$S" "$W/back$S"
+    rm -rf "$W/back" "$R/state/limited"
+    dr 2 backup --memory 47MiB
+    says "--memory must be at least 48MiB"
+    rm -rf "$R"
+}
+
 one_away() {
     fresh one
     leave t3
@@ -147,6 +165,7 @@ server_away() {
 }
 
 try "600 MB in files of many sizes" make_source || finish
+try "as little as one allows" limited
 try "one of three targets away, then back" one_away
 try "the same with a spool that is too small" small_spool
 try "two of three targets away, then back" full_spool
