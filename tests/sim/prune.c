@@ -169,8 +169,11 @@ int
 prune_run(struct prune *p, struct err *e)
 {
     struct prune_plan *plan = p->plan;
+    struct target *t = target_of(p);
     int64_t age = 0;
 
+    if (!target_is_up(repo_fleet(p->repo), t)) /* nor would its id be known for sure */
+        return err_set(e, ERR_UNAVAIL, 0, "target %s is away", t->name);
     if (plan->mark[0] == 0 && mark(p, e) < 0)
         return -1;
     if (plan->mark[0] == 0)
