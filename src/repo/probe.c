@@ -40,6 +40,7 @@ probe(void *arg, struct target *t, size_t index)
     struct early_list *early = lists_begin(t, "conf/");
     int rc = storage_get(t->store, &range, &object, &e);
 
+    lists_free(r->early[index]);
     r->early[index] = lists_end(early);
     if (rc < 0) {
         if (e.kind == ERR_NOT_FOUND) {
