@@ -263,14 +263,15 @@ repo_dir(const struct repo *r)
 }
 
 /* What waits for the least busy target, and the level that the processor has time for
- * meanwhile: each halves the speed, more or less, and frees the line for more. */
+ * meanwhile: each halves the speed, more or less, and frees the line for more. Three
+ * packs wait now and then for a fast one, too. */
 static const struct {
     uint64_t backlog;
     int level;
 } auto_levels[] = {
-    { (uint64_t)256 << 20, 9 },
-    { (uint64_t)128 << 20, 6 },
-    { (uint64_t)64 << 20, 3 },
+    { (uint64_t)512 << 20, 9 },
+    { (uint64_t)256 << 20, 6 },
+    { (uint64_t)128 << 20, 3 },
     { 0, 1 },
 };
 
