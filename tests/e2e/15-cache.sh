@@ -77,6 +77,7 @@ PY
     [ $((2 * half)) -lt $(($(pages "$W/half") + 1000)) ] || fail "more is warm: $half pages"
 }
 
+# check_cache [PERCENT]: of what was cold so much may be there.
 check_cache() {
     local warm_now cold half_now
     warm_now=$(resident "$W/warm") || exit 99
@@ -85,7 +86,7 @@ check_cache() {
     [ -z "${TIMES:-}" ] || echo "# $CASE: warm $warm_now of $warm," \
         "cold $cold of $(pages "$W/cold"), half $half_now of $half"
     at_least "$warm_now" 95 "$warm" "what was warm"
-    at_most "$cold" 5 "$(pages "$W/cold")" "what was cold"
+    at_most "$cold" "${1:-5}" "$(pages "$W/cold")" "what was cold"
     at_least "$half_now" 95 "$half" "the half that was warm"
     at_most "$half_now" 105 "$half" "the half that was cold"
 }
@@ -136,7 +137,7 @@ stopped() {
     kill -TERM "$pid"
     dr_wait
     [ "$got" -ne 0 ] || fail "it was not stopped"
-    check_cache
+    check_cache 15 # some spans that the disk is just fetching may come late
 }
 
 try "a source, half of it in the page cache" make_source || finish
