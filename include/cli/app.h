@@ -43,6 +43,8 @@ struct app {
 MUST_USE int app_load_config(struct app *app, struct err *e);
 
 void app_note(struct app *app, enum status s);
+/* --memory of the commands that have it; 0: not given. */
+MUST_USE int app_check_memory(uint64_t limit, struct err *e);
 
 static inline enum status
 app_fail(const struct err *e)

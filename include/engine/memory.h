@@ -7,8 +7,6 @@
 #ifndef ENGINE_MEMORY_H
 #define ENGINE_MEMORY_H
 
-#include "base/err.h"
-
 #include <stdint.h>
 
 #define MEMORY_MIN ((uint64_t)48 << 20)
@@ -23,16 +21,6 @@ memory_units(uint64_t limit, uint64_t unit, unsigned usual)
         return usual;
     uint64_t n = limit > MEMORY_BASE ? (limit - MEMORY_BASE) / unit : 0;
     return n < 1 ? 1 : n < 1024 ? (unsigned)n : 1024;
-}
-
-/* A person may not ask for less than the least. */
-static inline int
-memory_check(uint64_t limit, struct err *e)
-{
-    if (limit == 0 || limit >= MEMORY_MIN)
-        return 0;
-    return err_set(e, ERR_USAGE, 0, "--memory must be at least %lluMiB",
-                   (unsigned long long)(MEMORY_MIN >> 20));
 }
 
 #endif

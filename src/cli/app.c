@@ -1,5 +1,6 @@
 #include "cli/app.h"
 #include "cli/output.h"
+#include "engine/memory.h"
 
 #include <errno.h>
 #include <string.h>
@@ -96,4 +97,13 @@ app_finish(struct app *app, enum status s, const struct err *e)
         print_result(app, s, e);
     if (e->kind != ERR_NONE)
         fprintf(stderr, "drtool: %s\n", err_text(e));
+}
+
+int
+app_check_memory(uint64_t limit, struct err *e)
+{
+    if (limit == 0 || limit >= MEMORY_MIN)
+        return 0;
+    return err_set(e, ERR_USAGE, 0, "--memory must be at least %lluMiB",
+                   (unsigned long long)(MEMORY_MIN >> 20));
 }

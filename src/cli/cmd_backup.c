@@ -5,7 +5,6 @@
 #include "cli/open.h"
 #include "cli/output.h"
 #include "cli/progress.h"
-#include "engine/memory.h"
 #include "engine/backup.h"
 
 #include <stdio.h>
@@ -194,7 +193,8 @@ run(struct app *app, struct err *e)
         err_set(e, ERR_USAGE, 0, "%s names no sources", app->conf->path);
         return app_fail(e);
     }
-    if (memory_check(o->memory, e) < 0 || open_for_writing(app, o->wait_ms, &r, e) < 0)
+    if (app_check_memory(o->memory, e) < 0
+        || open_for_writing(app, o->wait_ms, &r, e) < 0)
         return app_fail(e);
     size_t n = app->arg_count ? app->arg_count : app->conf->source_count;
     for (size_t i = 0; i < n; i++) {

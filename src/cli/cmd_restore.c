@@ -4,7 +4,6 @@
 #include "cli/open.h"
 #include "cli/output.h"
 #include "cli/progress.h"
-#include "engine/memory.h"
 #include "engine/restore.h"
 
 #include <stdio.h>
@@ -111,7 +110,7 @@ run(struct app *app, struct err *e)
                                     : "where to? give --to DIR");
         return app_fail(e);
     }
-    if (memory_check(o->memory, e) < 0 || open_for_snapshot(app, &r, e) < 0
+    if (app_check_memory(o->memory, e) < 0 || open_for_snapshot(app, &r, e) < 0
         || open_snapshot(r, app->args[0], &l, &row, e) < 0)
         return app_fail(e);
     if (!snapshot_committed(row))

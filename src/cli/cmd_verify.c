@@ -4,7 +4,6 @@
 #include "cli/open.h"
 #include "cli/output.h"
 #include "cli/progress.h"
-#include "engine/memory.h"
 #include "engine/verify.h"
 
 #include <stdio.h>
@@ -123,7 +122,7 @@ run(struct app *app, struct err *e)
         err_set(e, ERR_USAGE, 0, "--level is 0, 1, 2 or 3");
         return app_fail(e);
     }
-    if (memory_check(o->memory, e) < 0 || open_to_verify(app, o->heal, &r, e) < 0)
+    if (app_check_memory(o->memory, e) < 0 || open_to_verify(app, o->heal, &r, e) < 0)
         return app_fail(e);
     told.damage = json_put_array(app->result, "damage");
     json_put_int(app->result, "level", o->level);
