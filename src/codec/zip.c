@@ -7,8 +7,8 @@
  *   pages and rows of databases   repeat what stood just before: a table that stays in
  *                                 the fastest cache is a tenth to a quarter faster and
  *                                 finds as much
- *   large chunks and bundles      matches of 6 bytes store 2 to 5 % less, for 4 to 14 % of
- *                                 the speed
+ *   large chunks and bundles      matches of 6 bytes store 2 to 5 % less, for 4 to
+ *                                 14 % of the speed
  *
  * Zero is zstd's own choice. */
 static const struct {
