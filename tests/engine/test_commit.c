@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 
 /* Packs that are lost everywhere. */
@@ -356,7 +357,8 @@ what_was_voided_waits_for_no_commit(void **state)
 static void
 count_heads(void *arg, enum fault_call call, const char *key)
 {
-    *(unsigned *)arg += call == FAULT_ON_HEAD && strncmp(key, "pack/", 5) == 0;
+    if (call == FAULT_ON_HEAD && strncmp(key, "pack/", 5) == 0)
+        atomic_fetch_add((atomic_uint *)arg, 1);
 }
 
 static int
@@ -375,7 +377,8 @@ no_target_is_asked_for_packs_that_its_index_names(void **state)
 {
     (void)state;
     LAB(l);
-    unsigned heads = 0, pending = 0;
+    atomic_uint heads = 0; /* many lanes ask */
+    unsigned pending = 0;
 
     back_up_well(&l);
     l.hook = (struct hook){ .before = count_heads, .arg = &heads };

@@ -25,9 +25,9 @@ struct lab {
     struct storage *faults[TARGETS]; /* while the repository is open */
     unsigned calls[TARGETS], hits;   /* as of lab_count() */
     struct hook hook;
-    size_t hooked;          /* the target that has it; TARGETS: none */
-    unsigned condemnations; /* marks that the hook still puts */
-    const char *condemn_at; /* behind the put of a key that begins so */
+    size_t hooked;             /* the target that has it; TARGETS: none */
+    atomic_uint condemnations; /* marks that the hook still puts */
+    const char *condemn_at;    /* behind the put of a key that begins so */
     struct backup_result result;
     uint64_t told; /* bytes done, as the last tick told */
     struct err e;
