@@ -60,7 +60,7 @@ enter_dir(struct run *run, const struct entry *en, struct err *e)
         && slice_equal(run->dirs[run->dir_count - 1]->entry.path, en->path))
         return 0;
     if (place_dir(run->place, en, e) < 0)
-        return window_blocked(&run->window, en->path, e);
+        return load_blocked(&run->window, en->path, e);
     push(&run->dirs, &run->dir_count, &run->dir_cap, wfile_new(en, en->path));
     return 0;
 }
@@ -96,7 +96,7 @@ add_extent(void *arg, uint64_t at, const struct extent *x, struct err *e)
         pass_by(run, x->len);
         return rc;
     }
-    if (window_want(&run->window, run->load, f, at, x, e) < 0)
+    if (load_want(&run->window, run->load, f, at, x, e) < 0)
         return -1;
     return load_full(run->load) ? hand_over(run, e) : 0;
 }
@@ -139,7 +139,7 @@ try_link(struct run *run, const struct entry *en, struct err *e)
         return 1;
     }
     int rc = place_link(run->place, en->link_group, en->path, e);
-    return rc >= 0 ? rc : window_blocked(&run->window, en->path, e) < 0 ? -1 : 1;
+    return rc >= 0 ? rc : load_blocked(&run->window, en->path, e) < 0 ? -1 : 1;
 }
 
 static int
@@ -176,7 +176,7 @@ restore_file(struct run *run, const struct entry *en, struct slice told, struct 
     if (extent_each(en, repo_load_node, run->repo, add_extent, run, e) < 0) {
         if (e->kind != ERR_CORRUPT && e->kind != ERR_NOT_FOUND)
             return -1;
-        window_issue(&run->window, RESTORE_DAMAGED, told, err_text(e));
+        load_issue(&run->window, RESTORE_DAMAGED, told, err_text(e));
         pthread_mutex_lock(&f->lock);
         f->failed = true;
         pthread_mutex_unlock(&f->lock);
@@ -202,7 +202,7 @@ keeps_existing(struct run *run, const struct entry *en, struct slice told)
     if (!run->place || en->type == ENTRY_DIR || run->options->overwrite != OVERWRITE_NEVER
         || place_stat(run->place, en->path, &st, &ignored) != 1)
         return false;
-    window_issue(&run->window, RESTORE_KEPT, told, "exists already");
+    load_issue(&run->window, RESTORE_KEPT, told, "exists already");
     return true;
 }
 
@@ -228,7 +228,7 @@ restore_special(struct run *run, const struct entry *en, struct err *e)
     if (linked != 0)
         return linked < 0 ? -1 : 0;
     if (place_special(run->place, en, e) < 0)
-        return window_blocked(&run->window, en->path, e);
+        return load_blocked(&run->window, en->path, e);
     return en->link_group ? place_link_note(run->place, en->link_group, en->path, e) : 0;
 }
 
@@ -351,7 +351,7 @@ restore_all(struct run *run, struct err *e)
     if (run->place && place_links_end(run->place, e) < 0)
         return -1;
     if (run->top && place_dir_finish(run->place, &run->top->entry, e) < 0)
-        return window_blocked(&run->window, run->top->told_path, e);
+        return load_blocked(&run->window, run->top->told_path, e);
     return 0;
 }
 
@@ -362,7 +362,7 @@ place_issue(void *arg, struct slice path, const char *what, const char *why)
     AUTOFREE char *text = mem_printf("%s: %s", what, why);
 
     if (!stages_courtesy())
-        window_issue(&run->window, RESTORE_NOT_SET, path, text);
+        load_issue(&run->window, RESTORE_NOT_SET, path, text);
 }
 
 static int

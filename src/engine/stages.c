@@ -1,5 +1,6 @@
 #include "stages.h"
 
+#define BEGUN_MAX 2   /* loads behind the one that is waited for */
 #define FETCHED_MAX 4 /* loads that wait for their names */
 
 struct stages {
@@ -8,7 +9,7 @@ struct stages {
     unsigned started;     /* threads */
     pthread_mutex_t lock; /* of what follows */
     pthread_cond_t changed;
-    struct load *next;    /* begun, behind the one that is waited for */
+    unsigned begun;       /* loads behind the one that is waited for */
     struct load *fetched; /* first of those that wait for their names */
     unsigned fetched_count;
     uint64_t taken, named;
@@ -61,18 +62,18 @@ fetch_main(void *arg)
 
     pthread_mutex_lock(&s->lock);
     for (;;) {
-        while (!s->next && !s->ending)
+        while (s->begun == 0 && !s->ending)
             pthread_cond_wait(&s->changed, &s->lock);
-        struct load *l = TAKE(s->next);
-        if (!l)
+        if (s->begun == 0)
             break;
+        s->begun--;
         struct err e = s->error;
         pthread_cond_broadcast(&s->changed);
         pthread_mutex_unlock(&s->lock);
         if (e.kind != ERR_NONE)
             window_give_up(s->window, &e);
-        if (window_finish(s->window, l, &e) == 0)
-            mem_free(TAKE(l->wants));
+        struct load *l = window_finish(s->window, &e);
+        mem_free(TAKE(l->wants));
         pthread_mutex_lock(&s->lock);
         if (e.kind != ERR_NONE)
             fail(s, &e);
@@ -98,7 +99,7 @@ name_file(struct window *w, struct wfile *f, struct err *e)
     if (!w->place)
         return 0;
     if (place_publish(w->place, f->entry.path, f->hidden, keep, e) < 0)
-        return window_blocked(w, f->told_path, e);
+        return load_blocked(w, f->told_path, e);
     return f->note_link ? place_link_note(w->place, f->entry.link_group, f->entry.path, e)
                         : 0;
 }
@@ -109,10 +110,10 @@ make_link(struct window *w, const struct wfile *f, struct err *e)
     int linked = place_link(w->place, f->entry.link_group, f->entry.path, e);
 
     if (linked < 0)
-        return window_blocked(w, f->told_path, e);
+        return load_blocked(w, f->told_path, e);
     if (linked == 0)
-        window_issue(w, RESTORE_DAMAGED, f->told_path,
-                     "the file it is another name of could not be restored");
+        load_issue(w, RESTORE_DAMAGED, f->told_path,
+                   "the file it is another name of could not be restored");
     return 0;
 }
 
@@ -122,7 +123,7 @@ finish_folder(struct window *w, const struct wfile *f, struct err *e)
     courtesy = f->entry.flags & ENTRY_ABOVE;
     int rc = place_dir_finish(w->place, &f->entry, e);
     courtesy = false;
-    return rc < 0 ? window_blocked(w, f->told_path, e) : 0;
+    return rc < 0 ? load_blocked(w, f->told_path, e) : 0;
 }
 
 /* Final names, then links to them, then the folders' own times. */
@@ -240,10 +241,10 @@ int
 stages_take(struct stages *s, struct load *l, struct err *e)
 {
     pthread_mutex_lock(&s->lock);
-    while (s->next)
+    while (s->begun == BEGUN_MAX)
         pthread_cond_wait(&s->changed, &s->lock);
     window_begin(s->window, l);
-    s->next = l;
+    s->begun++;
     s->taken++;
     bool bad = s->error.kind != ERR_NONE;
     if (bad)

@@ -1,7 +1,7 @@
 /*
  * stages: a restore's second and third thread.
  *
- * The walk fills a load; the second thread sees the one before it fetched, while the
+ * The walk fills loads; the second thread sees one after the other fetched, while the
  * fetchers may be on to the next (window.h); the third gives
  * final names to what has been fetched, after one sync for all loads that wait by
  * then: the sync waits for the disk, not for us. Loads are named in the order of the
@@ -16,7 +16,7 @@ struct stages;
 
 MUST_USE int stages_start(struct window *w, struct stages **out, struct err *e);
 
-/* Takes the load, when all but the last one before have been fetched. -1: a stage has
+/* Takes the load, when all but the last two before have been fetched. -1: a stage has
  * failed, now or earlier. */
 MUST_USE int stages_take(struct stages *s, struct load *l, struct err *e);
 

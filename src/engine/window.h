@@ -1,70 +1,14 @@
 /*
- * window: some files of a restore, and the chunks they are made of.
+ * window: the loads of a restore that are being fetched.
  *
- * The walk fills a load while those before are being fetched: by threads that go on to
- * the next load when one has no more for them, since far away the last requests of a
- * load would else be waited for with nothing asked. A file whose extents do not fit into
- * one load is in the last one's list; until then the walk has it.
+ * The walk begins one load after the other, and threads fetch their pieces in that
+ * order, span by span: who finds no more to do in one goes on to the next, so that far
+ * away something is always asked for.
  */
 #ifndef ENGINE_WINDOW_H
 #define ENGINE_WINDOW_H
 
-#include "engine/restore.h"
-
-#include <pthread.h>
-
-#define WINDOW_BYTES ((uint64_t)64 << 20)
-#define WINDOW_FILES 2000
-
-/* One file on its way. */
-struct wfile {
-    struct entry entry; /* slices into `bytes`; path as it will be */
-    uint8_t *bytes;
-    struct slice told_path; /* as in the snapshot, for messages */
-    char hidden[32];
-    int fd;               /* -1: not open */
-    int existing;         /* what lies there, to take right pieces from; -1 */
-    int written;          /* a large one that is finished: open until its pages go; -1 */
-    bool begun, complete; /* complete: all its extents are known */
-    bool failed, finished;
-    bool note_link;       /* first name of its link group */
-    uint32_t left;        /* wants not written yet */
-    pthread_mutex_t lock; /* of all but entry */
-};
-
-/* A piece of a file that a chunk fills. */
-struct want {
-    struct location at;
-    struct chunk_id id;
-    struct wfile *file;
-    uint64_t file_offset;
-    uint32_t chunk_offset, len;
-};
-
-/* What one window brings: files whose extents are all known, pieces to be fetched for
- * them and for one that goes on in the next load, and what waits for their names. */
-struct load {
-    struct load *next; /* of those being fetched, then of those that wait for names */
-    struct wfile **files;
-    size_t file_count, file_cap;
-    struct want *wants;
-    size_t want_count, want_cap;
-    size_t next_span; /* wants that were taken; with the window's lock, as is busy */
-    unsigned busy;    /* spans being fetched */
-    uint64_t bytes;
-    struct wfile *goes_on; /* whose other pieces come with the next load, or NULL */
-    struct wfile **links;  /* further names of link groups */
-    size_t link_count, link_cap;
-    struct wfile **left; /* folders the walk has left, inner first */
-    size_t left_count, left_cap;
-};
-
-struct window;
-
-struct load *load_new(void);
-bool load_full(const struct load *l);
-/* With its files, links and folders. */
-void load_free(struct window *w, struct load *l);
+#include "load.h"
 
 struct fetcher;
 
@@ -77,7 +21,7 @@ struct window {
     struct place *place; /* NULL: into nothing */
     struct fetcher *fetchers;
     unsigned fetcher_count;
-    unsigned started;     /* threads; the first fetcher is who calls window_finish() */
+    unsigned started;     /* threads */
     pthread_mutex_t lock; /* of result and what follows */
     pthread_cond_t changed;
     struct load *loads; /* being fetched, in the order of the walk */
@@ -88,28 +32,12 @@ struct window {
 void window_init(struct window *w);
 void window_release(struct window *w);
 
-/* A copy of the entry, in no load yet. */
-struct wfile *wfile_new(const struct entry *en, struct slice told);
-/* Closes it, and removes its hidden file unless it is finished or damaged. */
-void wfile_free(struct window *w, struct wfile *f);
-/* What is on the disk of a large file leaves the page cache: so that a restore takes
- * no more memory than some loads, where new pages cost more than the copying. */
-void wfile_drop_pages(struct wfile *f);
-
-/* One extent of the file, for a load that was not begun. The walk's thread. */
-MUST_USE int window_want(struct window *w, struct load *l, struct wfile *f, uint64_t at,
-                         const struct extent *x, struct err *e);
 /* Begins to fetch a load, behind those that were begun before. The walk's thread. */
 void window_begin(struct window *w, struct load *l);
 /* Until the load that was begun first is fetched and written, and its complete files
- * finished; it leaves the window. -1 with the first error of any load: from then on, or
+ * finished; it leaves the window. With the first error of any load in e: from then on, or
  * after window_give_up(), nothing more is fetched. */
-MUST_USE int window_finish(struct window *w, struct load *l, struct err *e);
+struct load *window_finish(struct window *w, struct err *e);
 void window_give_up(struct window *w, const struct err *why);
-
-void window_issue(struct window *w, enum restore_issue kind, struct slice path,
-                  const char *why);
-/* Tells of an error that concerns one entry only; -1 when the run must end. */
-MUST_USE int window_blocked(struct window *w, struct slice path, struct err *e);
 
 #endif

@@ -1,11 +1,14 @@
 #include "support/lab.h"
 
+#include "base/clock.h"
+
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LOAD_FILES 2000 /* of one load, see src/engine/window.h */
+#define LOAD_FILES 2000 /* of one load, see src/engine/load.h */
 
 static char *
 restored(const struct lab *l, const char *name)
@@ -63,6 +66,46 @@ names_of_one_file_stay_one_file_however_far_apart(void **state)
     assert_one_file(&l, "a-far", "m2/z-far");
     assert_one_file(&l, "a-farther", "z-farther");
     assert_one_file(&l, "n-big", "z-big");
+}
+
+struct held {
+    atomic_uint begun;
+    atomic_bool in_vain;
+};
+
+/* The first read waits until there are three. */
+static void
+hold_first(void *arg, enum fault_call call, const char *key)
+{
+    struct held *h = arg;
+
+    if (call != FAULT_ON_GET || strncmp(key, "pack/", 5) != 0
+        || atomic_fetch_add(&h->begun, 1) > 0)
+        return;
+    for (int i = 0; i < 2000 && atomic_load(&h->begun) < 3; i++)
+        clock_sleep_ms(5);
+    atomic_store(&h->in_vain, atomic_load(&h->begun) < 3);
+}
+
+/* Far away whoever waits for one load's last answer has asked for the next ones. */
+static void
+a_late_answer_does_not_hold_up_the_next_two_loads(void **state)
+{
+    struct held held = { 0 };
+    LAB(l);
+
+    (void)state;
+    for (unsigned i = 0; i < 4 * LOAD_FILES; i++) {
+        AUTOFREE char *name = mem_printf("src/%u", i);
+        AUTOFREE char *text = mem_printf("file %u\n", i);
+        folder_write(&l.site.folder, name, slice_str(text));
+    }
+    back_up_well(&l);
+    l.hook = (struct hook){ .before = hold_first, .arg = &held, .traits = STORAGE_LOCAL };
+    l.hooked = 0;
+    restore_well(&l, false);
+    assert_true(held.begun >= 4);
+    assert_false(held.in_vain);
 }
 
 /* Folders are finished behind their last files, whichever load those are in. */
@@ -165,6 +208,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_of_one_file_stay_one_file_however_far_apart),
+        cmocka_unit_test(a_late_answer_does_not_hold_up_the_next_two_loads),
         cmocka_unit_test(folders_keep_their_times_across_loads),
         cmocka_unit_test(large_files_do_not_stay_in_the_page_cache),
     };
