@@ -17,6 +17,7 @@ struct clock_time {
 
 struct clock_time clock_now(void);
 int64_t clock_mono_ms(void); /* never goes backwards */
+int64_t clock_boot_ms(void); /* the same, and goes on while the machine is suspended */
 void clock_sleep_ms(int64_t ms);
 
 /* The moment `ms` from now, for pthread_cond_timedwait(). */
@@ -24,5 +25,7 @@ struct timespec clock_after(int64_t ms);
 
 /* Shifts what clock_now() tells by so many seconds: the fault "clock skew". */
 void clock_skew(int64_t seconds);
+/* As if the machine had been suspended for so long: for clock_boot_ms(). */
+void clock_suspend(int64_t ms);
 
 #endif

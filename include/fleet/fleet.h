@@ -110,12 +110,12 @@ int fleet_nobody(struct fleet *f, struct err *e);
 typedef void fleet_each_fn(void *arg, struct target *t, size_t index);
 void fleet_each(struct fleet *f, bool also_new, fleet_each_fn *fn, void *arg);
 
-/* What writing needs to know of the repository. `refused` tells names that must
- * not be put on a target (its prune records name them). `probe` asks one that was
- * away whether it answers and is still ours, with what refused() has to know of it:
- * 0, or -1. Both are called by lanes; either may be NULL. */
+/* What writing needs to know of the repository. `may_put` tells, just before the put,
+ * whether an object may be there: 1; 0 the target's prune records name it; -1. `probe`
+ * asks one that was away whether it answers and is still ours: 0, or -1. Both are
+ * called by lanes; either may be NULL. */
 struct fleet_rules {
-    bool (*refused)(void *arg, const struct target *t, const char *key);
+    int (*may_put)(void *arg, struct target *t, const char *key, struct err *e);
     int (*probe)(void *arg, struct target *t, size_t index, struct err *e);
     void *arg;
 };

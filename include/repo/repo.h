@@ -131,7 +131,10 @@ bool repo_listed(struct repo *r, size_t target, uint32_t pack);
  * look whether a target that returns is still ours. */
 MUST_USE int repo_start(struct repo *r, struct err *e);
 /* Named by a mark or sweep there? */
-bool repo_refused(void *arg, const struct target *t, const char *key);
+bool repo_refused(struct repo *r, const struct target *t, const char *key);
+/* The same just before a put, and by records that are not old: 1 it may be put; 0 it is
+ * named; -1 they cannot be read. arg is the repo. Any thread. */
+MUST_USE int repo_may_put(void *arg, struct target *t, const char *key, struct err *e);
 /* Lists gc/ of one target anew, for the commit; the packs named there. */
 MUST_USE int repo_load_gc(struct repo *r, struct target *t, size_t index, struct err *e);
 
@@ -222,6 +225,10 @@ MUST_USE int repo_find_snapshot(const struct snapshot_list *l, const char *text,
  * for some. Called by one thread for each target. */
 MUST_USE int repo_index_gaps(struct repo *r, size_t target, struct slice packs,
                              struct buf *keys, struct err *e);
+/* A segment was copied to the target: asks it for that one, since its lists may be late,
+ * and knows what it names as listed there. */
+MUST_USE int repo_take_segment(struct repo *r, size_t target, const char *key,
+                               struct err *e);
 
 /* Makes a snapshot's object: fills host, sequence, chain and id of `s`, queues
  * it for every target, and remembers `packs` (32-byte names) for the commit. The

@@ -4,7 +4,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
-static _Atomic int64_t skew_s;
+static _Atomic int64_t skew_s, suspended_ms;
 
 struct clock_time
 clock_now(void)
@@ -15,13 +15,25 @@ clock_now(void)
     return (struct clock_time){ t.tv_sec + atomic_load(&skew_s), (int32_t)t.tv_nsec };
 }
 
-int64_t
-clock_mono_ms(void)
+static int64_t
+ms_of(clockid_t clock)
 {
     struct timespec t;
 
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+int64_t
+clock_mono_ms(void)
+{
+    return ms_of(CLOCK_MONOTONIC);
+}
+
+int64_t
+clock_boot_ms(void)
+{
+    return ms_of(CLOCK_BOOTTIME) + atomic_load(&suspended_ms);
 }
 
 void
@@ -47,4 +59,10 @@ void
 clock_skew(int64_t seconds)
 {
     atomic_store(&skew_s, seconds);
+}
+
+void
+clock_suspend(int64_t ms)
+{
+    atomic_fetch_add(&suspended_ms, ms);
 }

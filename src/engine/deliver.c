@@ -157,6 +157,18 @@ copy_segments(struct delivery *d, struct target *t, struct slice keys, struct er
     return 0;
 }
 
+static int
+take_segments(struct delivery *d, size_t index, struct slice keys, struct err *e)
+{
+    for (size_t at = 0; at < keys.len;) {
+        const char *key = (const char *)keys.ptr + at;
+        at += strlen(key) + 1;
+        if (repo_take_segment(d->repo, index, key, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 /* Gets to a target what its index has to name. What the lane could not get from
  * anybody it has left out. */
 static int
@@ -169,7 +181,8 @@ complete_index(struct delivery *d, struct target *t, size_t index, struct slice 
         return err_in(e, "target %s", t->name);
     if (keys.len == 0)
         return 0;
-    if (copy_segments(d, t, buf_slice(&keys), e) < 0 || wait_for_lane(d, t, e) < 0)
+    if (copy_segments(d, t, buf_slice(&keys), e) < 0 || wait_for_lane(d, t, e) < 0
+        || take_segments(d, index, buf_slice(&keys), e) < 0)
         return -1;
     if (repo_index_gaps(d->repo, index, packs, &left, e) < 0)
         return err_in(e, "target %s", t->name);

@@ -48,9 +48,14 @@ mend_object(struct repo *r, struct target *t, const char *key, uint64_t size,
         return err_set(e, ERR_NOT_FOUND, 0, "no other target has a good copy");
     if (fetch(r, t, key, size, body.sha256, &path, &body.size, e) < 0)
         return -1;
-    body.fd = open(path, O_RDONLY | O_CLOEXEC);
-    int rc = body.fd < 0 ? err_set(e, ERR_IO, 0, "opening %s", path)
+    int rc = repo_may_put(r, t, key, e);
+    if (rc == 0)
+        rc = err_set(e, ERR_CONFLICT, 0, "it is being pruned there");
+    if (rc > 0) {
+        body.fd = open(path, O_RDONLY | O_CLOEXEC);
+        rc = body.fd < 0 ? err_set(e, ERR_IO, 0, "opening %s", path)
                          : storage_put(t->store, key, &body, 0, e);
+    }
     if (body.fd >= 0)
         close(body.fd);
     unlink(path);
@@ -113,9 +118,12 @@ mend_one(struct repo *r, struct target *t, const char *key, struct mend_result *
     char found[65];
 
     /* what is on its way, or not to be there, is no damage */
-    if (fleet_queued(repo_fleet(r), key) || repo_refused(r, t, key))
+    if (fleet_queued(repo_fleet(r), key))
         return 1;
-    int bad = is_bad(t, key, found, &e);
+    int may = repo_may_put(r, t, key, &e);
+    if (may == 0)
+        return 1;
+    int bad = may < 0 ? -1 : is_bad(t, key, found, &e);
     if (bad == 0)
         return 1;
     e = bad > 0 ? (struct err){ 0 } : e;

@@ -21,7 +21,8 @@ struct mend_result {
 MUST_USE int mend_target(struct repo *r, struct target *t, struct mend_result *out,
                          struct err *e);
 
-/* Replaces an object, whose name is its hash, from any other target. */
+/* Replaces an object, whose name is its hash, from any other target. ERR_CONFLICT when
+ * the target's prune records name it. */
 MUST_USE int mend_object(struct repo *r, struct target *t, const char *key, uint64_t size,
                          struct err *e);
 

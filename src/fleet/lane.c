@@ -147,7 +147,10 @@ deliver(struct fleet *f, struct target *t, const struct item *it, struct err *e)
     AUTOFREE char *fetched = NULL;
     bool old = it->id <= f->old_position; /* of an earlier run */
 
-    if (f->rules.refused && f->rules.refused(f->rules.arg, t, it->key)) {
+    int may = f->rules.may_put ? f->rules.may_put(f->rules.arg, t, it->key, e) : 1;
+    if (may < 0)
+        return FAILED;
+    if (may == 0) {
         log_info("%s is named by a prune record of %s: not sent", it->key, t->name);
         return DROPPED;
     }

@@ -42,6 +42,7 @@ struct listed {
     uint32_t pack_count;
     uint8_t (*condemned)[32]; /* sorted names, from gc/ */
     size_t condemned_count, condemned_cap;
+    int64_t gc_ms; /* when gc/ was asked for, by clock_boot_ms(); 0: never */
 };
 
 /* A header that is no good. Whether the place is ours nevertheless is found out

@@ -1,4 +1,5 @@
 #include "lists.h"
+#include "base/clock.h"
 
 #include "impl.h"
 
@@ -44,8 +45,10 @@ lists_ask(struct target *t, struct kept_list *lists, size_t count)
     size_t started = 0;
 
     assert(count > 0 && count <= LISTS_MAX);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         lists[i].target = t;
+        lists[i].asked_ms = clock_boot_ms();
+    }
     while (is_far(t) && started + 1 < count
            && pthread_create(&threads[started], NULL, ask_main, &lists[started]) == 0)
         started++;

@@ -18,6 +18,7 @@ struct kept_list {
     size_t count, cap;
     struct err error; /* why it ended too early */
     struct target *target;
+    int64_t asked_ms; /* a moment of clock_boot_ms() */
 };
 
 /* Fills them all; each knows for itself whether that went well. */

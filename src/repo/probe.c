@@ -99,7 +99,7 @@ probe_again(void *arg, struct target *t, size_t index, struct err *e)
 int
 repo_start(struct repo *r, struct err *e)
 {
-    struct fleet_rules rules = { repo_refused, probe_again, r };
+    struct fleet_rules rules = { repo_may_put, probe_again, r };
 
     return fleet_start(r->fleet, &rules, e);
 }

@@ -1,3 +1,4 @@
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "codec/record.h"
@@ -14,6 +15,10 @@
 enum gc_tag { GC_TARGET = 1, GC_PACKS = 2 };
 
 #define GC_OBJECT_MAX ((size_t)64 << 20)
+
+/* A day passes from the mark to the first delete: who looked within the hour, however
+ * long he takes for the put, has seen the mark of all that is deleted. */
+#define FRESH_MS (3600 * 1000)
 
 static void
 set_bit(uint8_t *bits, uint32_t i)
@@ -136,6 +141,19 @@ repo_list_index(struct repo *r, size_t target, struct err *e)
     return storage_list(t->store, "index/", known_listed, &l, e);
 }
 
+int
+repo_take_segment(struct repo *r, size_t target, const char *key, struct err *e)
+{
+    struct target *t = fleet_target(r->fleet, target);
+    struct listing l = { r, t, &r->listed[target] };
+    struct object_info o;
+
+    if (storage_head(t->store, key, &o, e) < 0)
+        return -1;
+    o.key = key;
+    return known_listed(&l, &o, e);
+}
+
 static int
 by_name(const void *a, const void *b)
 {
@@ -198,6 +216,7 @@ repo_take_gc(struct repo *r, struct target *t, size_t index, const struct kept_l
     l->condemned = fresh.condemned;
     l->condemned_count = fresh.condemned_count;
     l->condemned_cap = fresh.condemned_cap;
+    l->gc_ms = gc->asked_ms;
     pthread_mutex_unlock(&r->gc_lock);
     return 0;
 }
@@ -225,18 +244,46 @@ condemned(struct repo *r, size_t target, const uint8_t name[32])
     return hit;
 }
 
+static size_t
+index_of(const struct repo *r, const struct target *t)
+{
+    size_t i = 0;
+
+    while (fleet_target(r->fleet, i) != t)
+        i++;
+    return i;
+}
+
 bool
-repo_refused(void *arg, const struct target *t, const char *key)
+repo_refused(struct repo *r, const struct target *t, const char *key)
+{
+    uint8_t name[32];
+
+    return pack_name(name, key) && condemned(r, index_of(r, t), name);
+}
+
+/* The records that were read last are those of today. */
+static bool
+is_fresh(struct repo *r, size_t target)
+{
+    pthread_mutex_lock(&r->gc_lock);
+    int64_t asked = r->listed[target].gc_ms;
+    pthread_mutex_unlock(&r->gc_lock);
+    return asked != 0 && clock_boot_ms() - asked < FRESH_MS;
+}
+
+int
+repo_may_put(void *arg, struct target *t, const char *key, struct err *e)
 {
     struct repo *r = arg;
+    size_t i = index_of(r, t);
     uint8_t name[32];
 
     if (!pack_name(name, key))
-        return false;
-    for (size_t i = 0; i < fleet_count(r->fleet); i++)
-        if (fleet_target(r->fleet, i) == t)
-            return condemned(r, i, name);
-    return false;
+        return 1;
+    if (!is_fresh(r, i) && repo_load_gc(r, t, i, e) < 0)
+        return -1;
+    return !condemned(r, i, name);
 }
 
 static bool

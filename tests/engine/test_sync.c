@@ -1,4 +1,5 @@
 #include "../../src/engine/mirror.h"
+#include "base/clock.h"
 #include "engine/sync.h"
 #include "storage/dir.h"
 #include "storage/mem.h"
@@ -349,6 +350,46 @@ a_snapshot_is_not_completed_on_packs_that_are_being_pruned(void **state)
     restore_well(&l, true);
 }
 
+/* The mark comes, and all that it names goes, while the host sleeps. */
+static void
+mark_and_sleep(void *arg, enum fault_call call, const char *prefix)
+{
+    struct lab *l = arg;
+
+    if (call != FAULT_ON_LIST || strcmp(prefix, "pack/") != 0 || l->condemnations == 0)
+        return;
+    l->condemnations--;
+    run_shell(
+        mem_printf("mv %s/marked %s/t1/gc", l->site.folder.path, l->site.folder.path));
+    clock_suspend((int64_t)26 * 3600 * 1000);
+}
+
+static void
+who_wakes_up_looks_again_what_is_pruned(void **state)
+{
+    AUTOBUF struct buf names = BUF(1 << 16);
+    struct sync_result res;
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    site_open(&l.site);
+    condemn(&l, 1, &names);
+    site_close(&l.site);
+    run_shell(
+        mem_printf("mv %s/t1/gc %s/marked", l.site.folder.path, l.site.folder.path));
+    remove_objects(&l, 1, "done");
+    remove_packs(&l, 1, buf_slice(&names));
+    l.hook = (struct hook){ .after = mark_and_sleep, .arg = &l, .traits = STORAGE_LOCAL };
+    l.hooked = 1;
+    l.condemnations = 1;
+    sync_once(&l, &res);
+    assert_int_equal(l.condemnations, 0);
+    for (size_t i = 0; i < names.len; i += 32)
+        assert_false(has_pack(&l, 1, names.ptr + i));
+    restore_well(&l, true);
+}
+
 /* Nobody can ever complete it: it does not make every sync fail. */
 static void
 a_snapshot_whose_packs_were_pruned_everywhere_waits_no_more(void **state)
@@ -520,6 +561,7 @@ main(void)
         cmocka_unit_test(a_key_that_opens_nothing_gives_on_no_hole_either),
         cmocka_unit_test(a_pack_that_the_first_target_lost_comes_from_another),
         cmocka_unit_test(a_snapshot_is_not_completed_on_packs_that_are_being_pruned),
+        cmocka_unit_test(who_wakes_up_looks_again_what_is_pruned),
         cmocka_unit_test(a_snapshot_whose_packs_were_pruned_everywhere_waits_no_more),
         cmocka_unit_test(a_snapshot_too_old_to_be_completed_is_left_alone),
     };

@@ -5,6 +5,7 @@
 #include "engine/sync.h"
 
 #include <limits.h>
+#include <unistd.h>
 
 /* Another host on the folder of `l`, with files and a state of its own. */
 static void
@@ -163,6 +164,49 @@ what_another_host_stored_elsewhere_comes_with_its_index(void **state)
     restore_from_alone(&b, 0);
 }
 
+static void
+move_index(struct lab *l, const char *from, const char *to)
+{
+    AUTOFREE char *a = folder_path(&l->site.folder, from);
+    AUTOFREE char *b = folder_path(&l->site.folder, to);
+
+    if (access(a, F_OK) == 0)
+        assert_int_equal(rename(a, b), 0);
+}
+
+static void
+hide_index(void *arg, enum fault_call call, const char *key)
+{
+    if (call == FAULT_ON_LIST && strcmp(key, "index/") == 0)
+        move_index(arg, "t0/index", "hidden");
+}
+
+static void
+show_index(void *arg, enum fault_call call, const char *key)
+{
+    if (call == FAULT_ON_LIST && strcmp(key, "index/") == 0)
+        move_index(arg, "hidden", "t0/index");
+}
+
+/* The same where lists are late: a segment that was just copied is asked for. */
+static void
+an_index_that_is_not_listed_yet_has_come_all_the_same(void **state)
+{
+    LAB(a);
+    CLEANUP(leave) struct lab b;
+
+    (void)state;
+    join(&a, &b);
+    a.plans[0] = (struct fault_plan){ .mode = FAULT_REFUSE, .at = 1, .count = UINT_MAX };
+    assert_ok(back_up(&a, 1), &a.e);
+    b.hook = (struct hook){
+        .before = hide_index, .after = show_index, .arg = &b, .traits = STORAGE_LOCAL
+    };
+    b.hooked = 0;
+    back_up_well(&b);
+    restore_from_alone(&b, 0);
+}
+
 /* A kill can leave a pack in the local index under a number that no segment names. */
 static void
 a_pack_with_two_numbers_needs_one_of_them(void **state)
@@ -194,6 +238,7 @@ main(void)
         cmocka_unit_test(a_target_made_anew_by_one_host_is_one_for_the_other),
         cmocka_unit_test(no_older_target_takes_its_place),
         cmocka_unit_test(what_another_host_stored_elsewhere_comes_with_its_index),
+        cmocka_unit_test(an_index_that_is_not_listed_yet_has_come_all_the_same),
         cmocka_unit_test(a_pack_with_two_numbers_needs_one_of_them),
     };
 

@@ -746,11 +746,12 @@ how_a_target_was_is_remembered(void **state)
     assert_int_equal(target_state(r.fleet, fleet_target(r.fleet, 0)), TARGET_UP);
 }
 
-static bool
-refuses_odd(void *arg, const struct target *t, const char *key)
+static int
+refuses_odd(void *arg, struct target *t, const char *key, struct err *e)
 {
     (void)arg;
-    return strcmp(t->name, "t1") == 0 && key[strlen(key) - 1] % 2 == 1;
+    (void)e;
+    return strcmp(t->name, "t1") != 0 || key[strlen(key) - 1] % 2 == 0;
 }
 
 /* Names in a target's prune records never come back there. */
@@ -761,7 +762,7 @@ a_refused_name_is_not_sent(void **state)
 
     (void)state;
     rig_open(&r);
-    assert_ok(fleet_start(r.fleet, &(struct fleet_rules){ .refused = refuses_odd }, &r.e),
+    assert_ok(fleet_start(r.fleet, &(struct fleet_rules){ .may_put = refuses_odd }, &r.e),
               &r.e);
     for (size_t n = 0; n < 4; n++)
         put(&r, n);
@@ -772,6 +773,33 @@ a_refused_name_is_not_sent(void **state)
         assert_int_equal(holds(&r, 1, n), n % 2 == 0);
     }
     assert_int_equal(queued(&r, 1), 0);
+}
+
+/* Not at first. */
+static int
+cannot_tell(void *arg, struct target *t, const char *key, struct err *e)
+{
+    (void)key;
+    if (atomic_fetch_add((atomic_uint *)arg, 1) >= 2)
+        return 1;
+    return err_set(e, ERR_UNAVAIL, 0, "target %s does not list its records", t->name);
+}
+
+static void
+what_cannot_be_judged_is_sent_later(void **state)
+{
+    atomic_uint asked = 0;
+    struct fleet_rules rules = { .may_put = cannot_tell, .arg = &asked };
+    RIG(r, 1);
+
+    (void)state;
+    rig_open(&r);
+    assert_ok(fleet_start(r.fleet, &rules, &r.e), &r.e);
+    put(&r, 1);
+    assert_int_equal(wait_for(&r, 0, 5000), 1);
+    assert_true(asked > 2);
+    assert_true(holds(&r, 0, 1));
+    assert_int_equal(queued(&r, 0), 0);
 }
 
 static void
@@ -1423,6 +1451,7 @@ main(void)
         cmocka_unit_test(a_read_does_not_vouch_for_a_target),
         cmocka_unit_test(how_a_target_was_is_remembered),
         cmocka_unit_test(a_refused_name_is_not_sent),
+        cmocka_unit_test(what_cannot_be_judged_is_sent_later),
         cmocka_unit_test(a_copy_goes_to_one_target_only),
         cmocka_unit_test(a_full_spool_without_a_quorum_ends_the_run),
         cmocka_unit_test(a_full_spool_makes_room_when_a_quorum_has_it),

@@ -482,6 +482,12 @@ clock_mono_ms(void)
     return now_ms();
 }
 
+int64_t
+clock_boot_ms(void)
+{
+    return now_ms();
+}
+
 void
 clock_sleep_ms(int64_t ms)
 {
@@ -501,4 +507,10 @@ void
 clock_skew(int64_t seconds)
 {
     s.clock->skew_s[sched_host()] = seconds;
+}
+
+void
+clock_suspend(int64_t ms)
+{
+    (void)ms; /* see sched_suspend() */
 }
