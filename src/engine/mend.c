@@ -37,6 +37,17 @@ fetch(struct repo *r, struct target *t, const char *key, uint64_t size,
     return -1;
 }
 
+/* What was pruned does not come back. What lies there damaged, also when a mark names
+ * it, somebody may need. */
+static int
+may_mend(struct repo *r, struct target *t, const char *key, struct err *e)
+{
+    struct object_info o;
+    struct err none = { 0 };
+
+    return storage_head(t->store, key, &o, &none) == 0 ? 1 : repo_may_put(r, t, key, e);
+}
+
 int
 mend_object(struct repo *r, struct target *t, const char *key, uint64_t size,
             struct err *e)
@@ -46,11 +57,13 @@ mend_object(struct repo *r, struct target *t, const char *key, uint64_t size,
 
     if (!format_hash_of(key, body.sha256))
         return err_set(e, ERR_NOT_FOUND, 0, "no other target has a good copy");
-    if (fetch(r, t, key, size, body.sha256, &path, &body.size, e) < 0)
+    int rc = may_mend(r, t, key, e);
+    if (rc > 0 && fetch(r, t, key, size, body.sha256, &path, &body.size, e) < 0)
         return -1;
-    int rc = repo_may_put(r, t, key, e);
+    if (rc > 0) /* that may have taken long */
+        rc = may_mend(r, t, key, e);
     if (rc == 0)
-        rc = err_set(e, ERR_CONFLICT, 0, "it is being pruned there");
+        rc = err_set(e, ERR_CONFLICT, 0, "it was pruned there");
     if (rc > 0) {
         body.fd = open(path, O_RDONLY | O_CLOEXEC);
         rc = body.fd < 0 ? err_set(e, ERR_IO, 0, "opening %s", path)
@@ -58,7 +71,8 @@ mend_object(struct repo *r, struct target *t, const char *key, uint64_t size,
     }
     if (body.fd >= 0)
         close(body.fd);
-    unlink(path);
+    if (path)
+        unlink(path);
     return rc;
 }
 
@@ -117,13 +131,9 @@ mend_one(struct repo *r, struct target *t, const char *key, struct mend_result *
     struct err e = { 0 };
     char found[65];
 
-    /* what is on its way, or not to be there, is no damage */
-    if (fleet_queued(repo_fleet(r), key))
+    if (fleet_queued(repo_fleet(r), key)) /* what is on its way is no damage */
         return 1;
-    int may = repo_may_put(r, t, key, &e);
-    if (may == 0)
-        return 1;
-    int bad = may < 0 ? -1 : is_bad(t, key, found, &e);
+    int bad = is_bad(t, key, found, &e);
     if (bad == 0)
         return 1;
     e = bad > 0 ? (struct err){ 0 } : e;
@@ -138,6 +148,8 @@ mend_one(struct repo *r, struct target *t, const char *key, struct mend_result *
         out->mended++;
         return 1;
     }
+    if (e.kind == ERR_CONFLICT) /* nor is what is not to be there */
+        return 1;
     log_warn("target %s: %s is not what it should be and is not mended: %s", t->name, key,
              err_text(&e));
     if (all_answer(repo_fleet(r))) /* nobody has it: verify tells what that means */

@@ -22,7 +22,7 @@ MUST_USE int mend_target(struct repo *r, struct target *t, struct mend_result *o
                          struct err *e);
 
 /* Replaces an object, whose name is its hash, from any other target. ERR_CONFLICT when
- * the target's prune records name it. */
+ * it is not there and the target's prune records name it. */
 MUST_USE int mend_object(struct repo *r, struct target *t, const char *key, uint64_t size,
                          struct err *e);
 

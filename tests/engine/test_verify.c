@@ -198,6 +198,28 @@ heal_well(struct lab *l, struct verify_result *res)
     assert_int_equal(res->damaged_files, 0);
 }
 
+/* A snapshot may need it: then the sweep leaves it. */
+static void
+what_is_marked_is_healed_while_it_lies_there(void **state)
+{
+    AUTOBUF struct buf names = BUF(1 << 16);
+    struct verify_result res;
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    site_open(&l.site);
+    condemn(&l, 1, &names);
+    site_close(&l.site);
+    char key[PACK_KEY_LEN + 1];
+    pack_key(key, names.ptr);
+    AUTOFREE char *path = mem_printf("%s/t1/%s", l.site.folder.path, key);
+    garble(path, 0);
+    heal_well(&l, &res);
+    assert_int_equal(res.targets[1].healed, 1);
+    verify_well(&l, 1);
+}
+
 /* An index names it as before. */
 static void
 what_was_pruned_is_not_missing_and_not_put_back(void **state)
@@ -284,6 +306,7 @@ main(void)
         cmocka_unit_test(heal_removes_a_damaged_done_and_sync_puts_it_again),
         cmocka_unit_test(a_rotten_key_slot_does_not_spread),
         cmocka_unit_test(a_rotten_pack_that_no_index_names_is_healed),
+        cmocka_unit_test(what_is_marked_is_healed_while_it_lies_there),
         cmocka_unit_test(what_was_pruned_is_not_missing_and_not_put_back),
         cmocka_unit_test(what_was_pruned_before_a_target_was_made_is_not_missing_there),
         cmocka_unit_test(what_all_others_have_pruned_may_rot),
