@@ -5,7 +5,7 @@
  *
  * The writer streams into a spool file through aligned windows (O_DIRECT where
  * the file system has it), hashing as it goes: memory does not depend on the size
- * of a pack. One thread, and a scribe's. Bytes: drtool-format(5) PACKS.
+ * of a pack. One thread at a time, and a scribe's. Bytes: drtool-format(5) PACKS.
  */
 #ifndef REPO_PACK_H
 #define REPO_PACK_H
@@ -21,7 +21,7 @@
 
 struct pack_writer;
 
-/* A thread that writes for the writers of another one, with 7 MiB of windows. NULL when
+/* Threads that write for the writers of other ones, with 9 MiB of windows. NULL when
  * none can be started; writers without one do it themselves. */
 struct pack_scribe;
 struct pack_scribe *pack_scribe_new(void);

@@ -1,6 +1,8 @@
 #include "packer.h"
 #include "base/log.h"
 
+#include "closer.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -30,6 +32,7 @@ struct packer {
     struct backup_progress *progress;
     bool dry_run;
     struct pack_scribe *scribe; /* or NULL */
+    struct closer *closer;
     struct open_pack packs[PACKS];
     uint64_t coins; /* random bits, `coins_left` of them unused */
     unsigned coins_left;
@@ -69,6 +72,7 @@ packer_new(struct repo *r, const struct session *s, bool dry_run, bool threaded,
     p->waiting_end = &p->waiting;
     p->closed_bundle = -1;
     p->scribe = threaded ? pack_scribe_new() : NULL;
+    p->closer = closer_new(r, threaded);
     p->sealed = mem_alloc(chunk_room(CHUNK_RAW_MAX));
     chunk_tools_init(&p->tools, repo_level(r));
     p->manifest = manifest_writer_new(repo_keys(r), store_node, p);
@@ -83,6 +87,7 @@ packer_free(struct packer *p)
         return;
     for (size_t i = 0; i < PACKS; i++)
         pack_abort(p->packs[i].writer);
+    closer_free(p->closer);
     pack_scribe_free(p->scribe);
     while (p->waiting) {
         struct held *next = p->waiting->next;
@@ -113,17 +118,10 @@ packer_use_pack(struct packer *p, uint32_t pack)
     pthread_mutex_unlock(&p->used_lock);
 }
 
-/* Ends a pack and hands it to the repository. The last ones are padded. */
 static int
 close_pack(struct packer *p, struct open_pack *o, bool last, struct err *e)
 {
-    struct pack_done done = { 0 };
-
-    if (!o->writer)
-        return 0;
-    if (pack_finish(TAKE(o->writer), last, &done, e) < 0)
-        return -1;
-    return repo_store_pack(p->repo, &done, o->number, e);
+    return o->writer ? closer_take(p->closer, TAKE(o->writer), o->number, last, e) : 0;
 }
 
 /* Which pack gets the next data; the kernel is asked once for 64 of them. */
@@ -383,6 +381,8 @@ packer_finish(struct packer *p, struct manifest_root *root, struct buf *packs,
     for (size_t i = 0; i < PACKS; i++)
         if (close_pack(p, &p->packs[i], true, e) < 0)
             return -1;
+    if (closer_wait(p->closer, e) < 0)
+        return -1;
     for (uint32_t n = 0; n < p->used_cap; n++) {
         uint8_t name[32];
         uint64_t size;

@@ -11,7 +11,7 @@
 #define GAP_MAX ((uint64_t)256 << 10) /* bytes read in vain to save a request */
 #define THREADS_MAX 16
 #define THREADS_NEAR 4 /* when none are asked for */
-#define THREADS_FAR 14 /* 4 MiB each under way, in 128 MiB all in all; nearly 400 MB/s at 80 ms */
+#define THREADS_FAR 14 /* 4 MiB each under way, below 128 MiB in all: 400 MB/s at 80 ms */
 
 static int
 by_place(const void *a, const void *b)

@@ -7,7 +7,9 @@
 #include <pthread.h>
 #include <string.h>
 
-#define WINDOWS 7 /* one for each open pack, and some on their way */
+#define WINDOWS \
+    9 /* one for each pack that is open or being ended, and some on their way */
+#define THREADS 2 /* a disk does more when it has the next write before it is done */
 
 struct job {
     struct scribed *file;
@@ -17,7 +19,8 @@ struct job {
 };
 
 struct pack_scribe {
-    pthread_t thread;
+    pthread_t threads[THREADS];
+    unsigned started;
     uint8_t *memory[WINDOWS];
     struct job jobs[WINDOWS]; /* one for each window */
     struct queue *windows, *filled;
@@ -25,10 +28,16 @@ struct pack_scribe {
     pthread_cond_t done;
 };
 
+static bool
+is_tail(size_t len)
+{
+    return len % 4096 != 0;
+}
+
 static int
 write_window(struct scribed *f, struct slice bytes, uint64_t at, struct err *e)
 {
-    if (f->direct && bytes.len % 4096 != 0) { /* the tail */
+    if (is_tail(bytes.len) && f->direct) {
         int flags = fcntl(f->fd, F_GETFL);
         if (fcntl(f->fd, F_SETFL, flags & ~O_DIRECT) < 0)
             return err_sys(e, errno, "writing the spool");
@@ -50,6 +59,8 @@ scribe_main(void *arg)
         struct scribed *f = j->file;
         struct err e = { 0 };
         pthread_mutex_lock(&s->lock);
+        while (is_tail(j->len) && f->pending > 1) /* the file's flags are for all */
+            pthread_cond_wait(&s->done, &s->lock);
         bool good = f->error.kind == ERR_NONE;
         pthread_mutex_unlock(&s->lock);
         if (good)
@@ -78,10 +89,11 @@ pack_scribe_new(void)
         s->memory[i] = mem_pages(SCRIBE_WINDOW);
         (void)queue_put(s->windows, s->memory[i]);
     }
-    if (pthread_create(&s->thread, NULL, scribe_main, s) == 0)
+    while (s->started < THREADS
+           && pthread_create(&s->threads[s->started], NULL, scribe_main, s) == 0)
+        s->started++;
+    if (s->started > 0)
         return s;
-    queue_cancel(s->filled); /* nobody to join */
-    s->thread = pthread_self();
     pack_scribe_free(s);
     return NULL;
 }
@@ -92,8 +104,8 @@ pack_scribe_free(struct pack_scribe *s)
     if (!s)
         return;
     queue_close(s->filled);
-    if (!pthread_equal(s->thread, pthread_self()))
-        pthread_join(s->thread, NULL);
+    for (unsigned i = 0; i < s->started; i++)
+        pthread_join(s->threads[i], NULL);
     queue_free(s->windows);
     queue_free(s->filled);
     for (size_t i = 0; i < WINDOWS; i++)

@@ -1,6 +1,7 @@
 /*
- * scribe: writes what packs are made of in a thread of its own, while their writers
- * gather the next bytes. Windows of one file go to it in order.
+ * scribe: writes what packs are made of in threads of its own, while their writers
+ * gather the next bytes. Windows of one file go to it in order; the last of them, which
+ * need not be whole pages, is written when the others are.
  */
 #ifndef REPO_SCRIBE_H
 #define REPO_SCRIBE_H
