@@ -379,6 +379,22 @@ take_lost(struct repo *r, struct snapshot_list *out, const struct snapshot_row *
     take_unread(out, row, &why);
 }
 
+/* What was committed behind the list of snap/, or is listed late, is asked for. */
+static void
+find_unlisted(struct repo *r, const struct snapshot_list *out, struct snapshot_row *row)
+{
+    uint32_t unlisted = out->asked & row->done & ~row->gone & ~row->snap;
+
+    for (size_t i = 0; i < fleet_count(r->fleet); i++) {
+        struct object_info info;
+        struct err none = { 0 };
+        if (unlisted >> i & 1
+            && storage_head(fleet_target(r->fleet, i)->store, row->key, &info, &none)
+                   == 0)
+            row->snap |= 1u << i;
+    }
+}
+
 /* Is the row one to tell of? */
 static bool
 keep_row(struct repo *r, struct snapshot_list *out, struct snapshot_row *row)
@@ -411,6 +427,7 @@ repo_snapshots(struct repo *r, struct snapshot_list *out, struct err *e)
     }
     AUTOFREE bool *keep = mem_zalloc(out->count + 1);
     for (size_t i = 0; i < out->count; i++) {
+        find_unlisted(r, out, &out->rows[i]);
         keep[i] = keep_row(r, out, &out->rows[i]);
         take_lost(r, out, &out->rows[i]);
     }

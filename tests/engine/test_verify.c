@@ -62,6 +62,41 @@ a_snapshot_completed_meanwhile_is_no_damage(void **state)
     assert_int_equal(res.unhealed, 0);
 }
 
+static void
+hide_snapshots(void *arg, enum fault_call call, const char *key)
+{
+    if (call == FAULT_ON_LIST && strcmp(key, "snap/") == 0)
+        move_records(arg, "t1/snap", "hidden");
+}
+
+static void
+show_snapshots(void *arg, enum fault_call call, const char *key)
+{
+    if (call == FAULT_ON_LIST && strcmp(key, "snap/") == 0)
+        move_records(arg, "hidden", "t1/snap");
+}
+
+static void
+a_snapshot_that_is_not_listed_yet_is_no_damage(void **state)
+{
+    CLEANUP(snapshot_list_release) struct snapshot_list list = { 0 };
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    l.hook = (struct hook){ .before = hide_snapshots,
+                            .after = show_snapshots,
+                            .arg = &l,
+                            .traits = STORAGE_LOCAL };
+    l.hooked = 1;
+    lab_open(&l);
+    assert_ok(repo_snapshots(l.site.repo, &list, &l.e), &l.e);
+    assert_int_equal(list.count, 1);
+    assert_int_equal(list.rows[0].snap, 7);
+    assert_int_equal(list.lost_count, 0);
+    site_close(&l.site);
+}
+
 /* Healing. */
 
 static void
@@ -302,6 +337,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_snapshot_completed_meanwhile_is_no_damage),
+        cmocka_unit_test(a_snapshot_that_is_not_listed_yet_is_no_damage),
         cmocka_unit_test(heal_removes_no_done_that_cannot_be_put_again),
         cmocka_unit_test(heal_removes_a_damaged_done_and_sync_puts_it_again),
         cmocka_unit_test(a_rotten_key_slot_does_not_spread),
