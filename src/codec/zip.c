@@ -6,7 +6,8 @@
  *
  *   pages and rows of databases   repeat what stood just before: a table that stays in
  *                                 the fastest cache is up to a half faster and finds
- *                                 as much
+ *                                 as much; 2^10 entries store 1 % less of tables and
+ *                                 dumps than 2^11, for 1 to 2 % more of text
  *   large chunks and bundles      matches of 6 bytes store 2 to 5 % less, for 4 to
  *                                 14 % of the speed
  *
@@ -15,6 +16,7 @@ static const struct {
     size_t max; /* plain bytes */
     int hash_log, min_match;
 } first_level[] = {
+    { (size_t)32 << 10, 10, 0 },
     { (size_t)64 << 10, 11, 0 },
     { (size_t)256 << 10, 0, 0 },
     { SIZE_MAX, 14, 6 },
