@@ -226,7 +226,7 @@ MUST_USE int repo_find_snapshot(const struct snapshot_list *l, const char *text,
 MUST_USE int repo_index_gaps(struct repo *r, size_t target, struct slice packs,
                              struct buf *keys, struct err *e);
 /* A segment was copied to the target: asks it for that one, since its lists may be late,
- * and knows what it names as listed there. */
+ * and knows what it names as listed there. 1; 0 it is not there; -1. */
 MUST_USE int repo_take_segment(struct repo *r, size_t target, const char *key,
                                struct err *e);
 

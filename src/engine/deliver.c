@@ -157,6 +157,7 @@ copy_segments(struct delivery *d, struct target *t, struct slice keys, struct er
     return 0;
 }
 
+/* What the lane could not bring is told by who looks for gaps again. */
 static int
 take_segments(struct delivery *d, size_t index, struct slice keys, struct err *e)
 {

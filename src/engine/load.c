@@ -48,7 +48,7 @@ load_new(void)
 bool
 load_full(const struct load *l)
 {
-    return l->bytes >= WINDOW_BYTES || l->file_count >= WINDOW_FILES;
+    return l->bytes >= LOAD_BYTES || l->file_count >= LOAD_FILES;
 }
 
 struct wfile *

@@ -12,8 +12,8 @@
 
 #include <pthread.h>
 
-#define WINDOW_BYTES ((uint64_t)64 << 20)
-#define WINDOW_FILES 2000
+#define LOAD_BYTES ((uint64_t)64 << 20)
+#define LOAD_FILES 2000
 
 /* One file on its way. */
 struct wfile {
@@ -40,7 +40,7 @@ struct want {
     uint32_t chunk_offset, len;
 };
 
-/* What one window brings: files whose extents are all known, pieces to be fetched for
+/* What is brought together: files whose extents are all known, pieces to be fetched for
  * them and for one that goes on in the next load, and what waits for their names. */
 struct load {
     struct load *next; /* of those being fetched, then of those that wait for names */

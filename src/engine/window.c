@@ -92,7 +92,7 @@ fetch_span(struct fetcher *t, const struct load *l, size_t first, size_t end,
     const struct want *opened = NULL;
     bool good = false;
 
-    buf_release(&t->span); /* what comes brings its own memory */
+    buf_clear(&t->span);
     int known = index_pack(repo_index(w->repo), a->pack, name, &size, e);
     if (known < 0)
         return -1;

@@ -341,6 +341,9 @@ hedge_get(struct hedge *h, struct target *const *targets, size_t count,
     struct asking a = { .hedge = h, .targets = targets, .count = count, .range = r };
 
     assert(count > 0 && count <= FLEET_TARGETS_MAX);
+    if (out->len
+        == 0) /* what is given brings its own memory, and may be asked for twice */
+        buf_release(out);
     pthread_mutex_lock(&h->lock);
     h->tokens = h->tokens + HEDGE_SHARE < TOKENS_MAX ? h->tokens + HEDGE_SHARE
                                                      : TOKENS_MAX;

@@ -148,10 +148,14 @@ repo_take_segment(struct repo *r, size_t target, const char *key, struct err *e)
     struct listing l = { r, t, &r->listed[target] };
     struct object_info o;
 
-    if (storage_head(t->store, key, &o, e) < 0)
-        return -1;
+    if (storage_head(t->store, key, &o, e) < 0) {
+        if (e->kind != ERR_NOT_FOUND)
+            return -1;
+        *e = (struct err){ 0 };
+        return 0;
+    }
     o.key = key;
-    return known_listed(&l, &o, e);
+    return known_listed(&l, &o, e) < 0 ? -1 : 1;
 }
 
 static int
