@@ -30,6 +30,7 @@ struct proc_options {
     const char *const *argv; /* NULL-terminated */
     const char *const *env;  /* "NAME=value" to add, NULL-terminated; may be NULL */
     const char *cwd;         /* NULL: ours */
+    int in;                  /* what it gets as stdin; 0: /dev/null. Ours stays open */
     unsigned flags;
 };
 

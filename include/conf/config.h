@@ -39,7 +39,20 @@ struct conf_target {
     unsigned read_cost; /* of a GiB, in any unit */
 };
 
-enum source_kind { SOURCE_FILES, SOURCE_COMMAND };
+#define STAGES_MAX 8 /* commands in a row */
+
+/* X(kind, its key in a source's map, which is what a snapshot calls it too) */
+#define SOURCE_KINDS(X)   \
+    X(FILES, "files")     \
+    X(COMMAND, "command")
+
+enum source_kind {
+#define X(kind, name) SOURCE_##kind,
+    SOURCE_KINDS(X)
+#undef X
+};
+
+const char *source_kind_name(enum source_kind kind);
 
 struct conf_source {
     char *name;
@@ -54,9 +67,11 @@ struct conf_source {
         bool match_inode;  /* `match: inode`, the default; or `match: "size,mtime"` */
     } files;
     struct {
-        char **argv;
-        char *as;          /* the entry's name; default "stdout" */
-        uint64_t min_bytes; /* fewer is an error; default 1 unless allow_empty */
+        char **argv;        /* one program, or */
+        char ***stages;     /* several, each reading what the one before prints */
+        char *as;           /* the entry's name; default "stdout" */
+        uint64_t min_bytes; /* fewer is an error; 0: 1, unless allow_empty */
+        char *end_mark;     /* must stand in the last 4 KiB; may be NULL */
     } command;
 };
 

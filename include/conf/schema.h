@@ -38,6 +38,7 @@ struct conf_secret {
     X(PATH, "char *", "path")           /* absolute; ~/ becomes the home folder */ \
     X(STRINGS, "char **", "list of strings") /* NULL-terminated, not empty */  \
     X(PATHS, "char **", "list of paths")                                       \
+    X(ARGVS, "char ***", "list of commands") /* each a list as of STRINGS */   \
     X(SECRET, "struct conf_secret", "secret")                                  \
     X(ENUM, "int", "word")              /* index in `words` */                 \
     X(MAP, "the same struct", "map")    /* `keys`, whose `at` count from here */ \

@@ -23,7 +23,7 @@ become(const struct proc_options *o, int out, int err, int report, char **envp)
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
     int null = open("/dev/null", O_RDWR);
-    dup2(null, 0);
+    dup2(o->in > 0 ? o->in : null, 0);
     if (!(o->flags & PROC_OUT_INHERIT))
         dup2(out >= 0 ? out : null, 1);
     if (err >= 0)

@@ -105,12 +105,17 @@ static const struct conf_key files_keys[] = {
 
 static const struct conf_key command_keys[] = {
     { .name = "argv", .type = CONF_STRINGS, .at = AT(command.argv),
-      .flags = CONF_REQUIRED,
       .help = "The program and its arguments; its output is backed up if it exits 0." },
+    { .name = "stages", .type = CONF_ARGVS, .at = AT(command.stages),
+      .help = "Instead of argv: several commands, each a list, of which each reads what "
+              "the one before prints. All must exit 0." },
     { .name = "as", .type = CONF_STRING, .at = AT(command.as),
       .help = "The name that the output gets in the snapshot. Default: stdout." },
     { .name = "min-size", .type = CONF_SIZE, .at = AT(command.min_bytes),
       .help = "Fewer bytes are an error. Default: 1, with allow-empty 0." },
+    { .name = "end-mark", .type = CONF_STRING, .at = AT(command.end_mark),
+      .help = "A text that the last 4 KiB of the output must have, as whole dumps do: "
+              "without it there is no snapshot. Default: none is looked for." },
     { .type = CONF_END },
 };
 
@@ -156,8 +161,7 @@ static const struct conf_key fleet_keys[] = {
     { .type = CONF_END },
 };
 
-static const struct conf_source source_defaults = { .files.match_inode = true,
-                                                    .command.min_bytes = 1 };
+static const struct conf_source source_defaults = { .files.match_inode = true };
 
 const struct conf_key conf_keys[] = {
     { .name = "repository", .type = CONF_NAME, .at = AT(repository),
@@ -282,6 +286,59 @@ check_targets(struct conf *c, const struct yaml_node *root, struct err *e)
     return 0;
 }
 
+static const char *const kind_names[] = {
+#define X(kind, name) [SOURCE_##kind] = name,
+    SOURCE_KINDS(X)
+#undef X
+};
+
+const char *
+source_kind_name(enum source_kind kind)
+{
+    return kind_names[kind];
+}
+
+/* A source is of the kind whose key it has. `n` is its map. */
+static int
+find_kind(struct conf_source *s, const struct yaml_node *n, struct err *e)
+{
+    AUTOBUF struct buf all = BUF(1024);
+    size_t found = 0;
+
+    for (size_t i = 0; i < COUNT_OF(kind_names); i++) {
+        const char *before = i == 0 ? "" : i + 1 < COUNT_OF(kind_names) ? ", " : " and ";
+        buf_printf(&all, "%s%s", before, kind_names[i]);
+        if (!yaml_node_get(n, kind_names[i]))
+            continue;
+        s->kind = (enum source_kind)i;
+        found++;
+    }
+    return found == 1 ? 0
+         : yaml_node_error(n, e, "the source %s must have exactly one of %s", s->name,
+                           buf_cstr(&all));
+}
+
+static int
+check_command(struct conf_source *s, const struct yaml_node *n, struct err *e)
+{
+    size_t stages = 0;
+
+    if (!s->command.argv == !s->command.stages)
+        return yaml_node_error(n, e, "a command must have exactly one of argv and "
+                               "stages");
+    while (s->command.stages && s->command.stages[stages])
+        stages++;
+    if (stages > STAGES_MAX)
+        return yaml_node_error(yaml_node_get(n, "stages"), e,
+                               "a command has at most %d stages", STAGES_MAX);
+    if (!s->command.as)
+        s->command.as = mem_strdup("stdout");
+    if (strchr(s->command.as, '/'))
+        return yaml_node_error(yaml_node_get(n, "as"), e,
+                               "as must be a single name without /");
+    return 0;
+}
+
 static int
 check_sources(struct conf *c, const struct yaml_node *root, struct err *e)
 {
@@ -290,23 +347,15 @@ check_sources(struct conf *c, const struct yaml_node *root, struct err *e)
     for (size_t i = 0; i < c->source_count; i++) {
         struct conf_source *s = &c->sources[i];
         const struct yaml_node *n = &list->items[i];
-        bool files = yaml_node_get(n, "files") != NULL;
-        const struct yaml_node *command = yaml_node_get(n, "command");
 
         if (conf_find_source(c, s->name) != s)
             return yaml_node_error(yaml_node_get(n, "name"), e,
                                    "there is another source named %s", s->name);
-        if (files == (command != NULL))
-            return yaml_node_error(n, e, "the source %s must have exactly one of files "
-                                   "and command", s->name);
-        s->kind = files ? SOURCE_FILES : SOURCE_COMMAND;
-        if (command && !s->command.as)
-            s->command.as = mem_strdup("stdout");
-        if (command && strchr(s->command.as, '/'))
-            return yaml_node_error(yaml_node_get(command, "as"), e,
-                                   "as must be a single name without /");
-        if (s->allow_empty && !yaml_node_get(command, "min-size"))
-            s->command.min_bytes = 0;
+        if (find_kind(s, n, e) < 0)
+            return -1;
+        if (s->kind == SOURCE_COMMAND
+            && check_command(s, yaml_node_get(n, "command"), e) < 0)
+            return -1;
     }
     return 0;
 }

@@ -238,6 +238,20 @@ fill_strings(const struct conf_key *k, const struct yaml_node *n, void *at, stru
 }
 
 static int
+fill_argvs(const struct conf_key *k, const struct yaml_node *n, void *at, struct err *e)
+{
+    if (n->kind != YAML_LIST || n->count == 0 || n->items[0].kind != YAML_LIST)
+        return yaml_node_error(n, e, "%s must be a list of commands, each a list, as in "
+                               "[[PROGRAM, ARGUMENT...], [PROGRAM...]]", k->name);
+    char ***list = mem_zalloc((n->count + 1) * sizeof *list);
+    *(char ****)at = list;
+    for (size_t i = 0; i < n->count; i++)
+        if (fill_strings(k, &n->items[i], &list[i], e) < 0)
+            return -1;
+    return 0;
+}
+
+static int
 fill_paths(const struct conf_key *k, const struct yaml_node *n, void *at, struct err *e)
 {
     return fill_list(k, n, at, fill_path, e);
@@ -333,6 +347,7 @@ static fill_fn *const fillers[] = {
     [CONF_DURATION] = fill_duration, [CONF_CLOCK] = fill_clock,
     [CONF_PATH] = fill_path,
     [CONF_STRINGS] = fill_strings, [CONF_PATHS] = fill_paths,
+    [CONF_ARGVS] = fill_argvs,
     [CONF_SECRET] = fill_secret,   [CONF_ENUM] = fill_enum,
     [CONF_NODE] = fill_node,
 };
@@ -409,6 +424,15 @@ release_list(char ***list)
 }
 
 static void
+release_argvs(char ****list)
+{
+    for (size_t i = 0; *list && (*list)[i]; i++)
+        release_list(&(*list)[i]);
+    mem_free(*list);
+    *list = NULL;
+}
+
+static void
 release_maps(const struct conf_key *k, uint8_t *base)
 {
     uint8_t **list = (void *)(base + k->at);
@@ -432,6 +456,8 @@ schema_release(const struct conf_key *keys, void *from)
             *(char **)at = NULL;
         } else if (k->type == CONF_STRINGS || k->type == CONF_PATHS) {
             release_list(at);
+        } else if (k->type == CONF_ARGVS) {
+            release_argvs(at);
         } else if (k->type == CONF_SECRET) {
             struct conf_secret *s = at;
             mem_free(s->value);

@@ -317,7 +317,7 @@ fill_snapshot(struct run *run, struct snapshot *s, const struct manifest_root *r
     const struct conf_source *c = run->options->source;
 
     s->source = mem_strdup(c->name);
-    s->kind = mem_strdup(c->kind == SOURCE_FILES ? "files" : "command");
+    s->kind = mem_strdup(source_kind_name(c->kind));
     s->identity = mem_strdup(source_identity(run->source));
     s->version = mem_strdup(DRTOOL_VERSION);
     s->started = run->started;

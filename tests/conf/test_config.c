@@ -119,7 +119,9 @@ every_key_reaches_its_field(void **state)
         "    files: { paths: [/x, /y], isolate: [\"*.pem\"], one-file-system: true,\n"
         "             match: \"size,mtime\" }\n"
         "  - name: t\n"
-        "    command: { argv: [dump, --all], min-size: 1KiB }\n";
+        "    command: { argv: [dump, --all], min-size: 1KiB }\n"
+        "  - name: u\n"
+        "    command: { stages: [[dump, --all], [sed, s/a/b/, -n]], end-mark: done }\n";
     CLEANUP(conf_free_p) struct conf *c = NULL;
     struct err e = { 0 };
 
@@ -144,6 +146,11 @@ every_key_reaches_its_field(void **state)
     assert_false(c->sources[0].files.match_inode);
     assert_string_equal(c->sources[1].command.argv[1], "--all");
     assert_int_equal(c->sources[1].command.min_bytes, 1024);
+    assert_string_equal(c->sources[2].command.stages[0][1], "--all");
+    assert_string_equal(c->sources[2].command.stages[1][2], "-n");
+    assert_null(c->sources[2].command.stages[1][3]);
+    assert_null(c->sources[2].command.stages[2]);
+    assert_string_equal(c->sources[2].command.end_mark, "done");
 }
 
 /* Three copies in one room cannot stand on two sites. */
@@ -302,6 +309,13 @@ static const struct mistake mistakes[] = {
     { "site: office", "limits: [{ upload: 1MiB }, { upload: 2MiB }]",
       "f.yaml:7:62: this entry has no hours" },
     { "as: notes.txt", "as: a/b", "without /" },
+    { "as: notes.txt", "stages: [[a], [b]]", "exactly one of argv and stages" },
+    { "argv: [/usr/bin/env], ", "", "exactly one of argv and stages" },
+    { "argv: [/usr/bin/env]", "stages: [a, b]", "must be a list of commands" },
+    { "argv: [/usr/bin/env]", "stages: [[a], b]", "stages must be a list, as in [b]" },
+    { "argv: [/usr/bin/env]", "stages: [[a], []]", "stages must not be empty" },
+    { "argv: [/usr/bin/env]", "stages: [[a],[a],[a],[a],[a],[a],[a],[a],[a]]",
+      "at most 8 stages" },
     { "paths: [/srv/shop/uploads]", "paths: /srv", "paths must be a list, as in [/srv]" },
     { "paths: [/srv/shop/uploads]", "paths: []", "paths must not be empty" },
     { "paths: [/srv/shop/uploads]", "paths: [srv]", "must be an absolute path" },

@@ -14,6 +14,7 @@
 
 /* A source of `sh -c script`. */
 struct run {
+    struct conf_source conf;
     struct source *source;
     struct err e;
     struct entry en;
@@ -34,14 +35,16 @@ open_argv(struct run *r, const char *const *argv, const char *as, uint64_t min_b
           bool allow_empty)
 {
     static char name[] = "dump";
-    struct conf_source c = { .name = name, .kind = SOURCE_COMMAND };
+    struct conf_source *c = &r->conf;
     struct source_options o = { .tmp_dir = "/tmp" };
 
-    c.allow_empty = allow_empty;
-    c.command.argv = (char **)(uintptr_t)argv;
-    c.command.as = (char *)(uintptr_t)as;
-    c.command.min_bytes = min_bytes;
-    return source_open(&c, &o, &r->source, &r->e);
+    c->name = name;
+    c->kind = SOURCE_COMMAND;
+    c->allow_empty = allow_empty;
+    c->command.argv = (char **)(uintptr_t)argv;
+    c->command.as = (char *)(uintptr_t)as;
+    c->command.min_bytes = min_bytes;
+    return source_open(c, &o, &r->source, &r->e);
 }
 
 /* The driver borrows argv: one script at a time. */
@@ -52,6 +55,27 @@ open_script(struct run *r, const char *script, uint64_t min_bytes, bool allow_em
 
     argv[2] = script;
     assert_int_equal(open_argv(r, argv, NULL, min_bytes, allow_empty), 0);
+    assert_int_equal(source_next(r->source, &r->en, &r->e), 1);
+}
+
+/* `sh -c` of each script, joined. */
+static void
+open_scripts(struct run *r, const char *const *scripts, const char *end_mark)
+{
+    static const char *argv[STAGES_MAX][4];
+    static const char *const *stages[STAGES_MAX + 1];
+    size_t n = 0;
+
+    for (; scripts[n]; n++) {
+        argv[n][0] = "sh";
+        argv[n][1] = "-c";
+        argv[n][2] = scripts[n];
+        stages[n] = argv[n];
+    }
+    stages[n] = NULL;
+    r->conf.command.stages = (char ***)(uintptr_t)stages;
+    r->conf.command.end_mark = (char *)(uintptr_t)end_mark;
+    assert_int_equal(open_argv(r, NULL, NULL, 0, false), 0);
     assert_int_equal(source_next(r->source, &r->en, &r->e), 1);
 }
 
@@ -222,6 +246,106 @@ closing_ends_a_running_command(void **state)
     }
 }
 
+static void
+each_stage_reads_what_the_one_before_prints(void **state)
+{
+    static const char *const scripts[] = { "seq 300000", "grep 7", "wc -l", NULL };
+    RUN(r);
+
+    (void)state;
+    open_scripts(&r, scripts, NULL);
+    assert_int_equal(read_all(&r), 0);
+    assert_true(slice_equal(buf_slice(&r.out), SLICE("122853\n")));
+}
+
+/* As `pg_dump | gzip` in a shell, of which only gzip's status counts. */
+static void
+a_stage_that_fails_is_named_wherever_it_stands(void **state)
+{
+    static const char *const first[] = { "echo a; echo no such table >&2; exit 4", "cat",
+                                         "cat", NULL };
+    static const char *const second[] = { "yes", "head -c 9; echo disk full >&2; exit 5",
+                                          "cat", NULL };
+    static const char *const killed[] = { "printf a; kill -9 $$", "cat", NULL };
+    static const char *const cut_off[] = { "yes", "head -c 9", NULL };
+    static const struct {
+        const char *const *scripts;
+        const char *words;
+    } cases[] = {
+        { first, "command sh exited with 4: no such table" },
+        { second, "command sh exited with 5: disk full" }, /* yes was cut off by it */
+        { killed, "command sh exited with 137: it said nothing on stderr" },
+        { cut_off, "command sh exited with 141: it said nothing on stderr" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        RUN(r);
+        open_scripts(&r, cases[i].scripts, NULL);
+        assert_int_equal(read_all(&r), -1);
+        assert_int_equal(r.e.kind, ERR_SOURCE);
+        assert_string_equal(r.e.text, cases[i].words);
+    }
+}
+
+static void
+many_words_of_all_stages_block_nobody(void **state)
+{
+    static const char *const scripts[] = {
+        "head -c 3000000 /dev/zero >&2; head -c 9000000 /dev/zero",
+        "head -c 3000000 /dev/zero >&2; cat; head -c 3000000 /dev/zero >&2",
+        "cat; head -c 3000000 /dev/zero >&2", NULL
+    };
+    RUN(r);
+
+    (void)state;
+    open_scripts(&r, scripts, NULL);
+    assert_int_equal(read_all(&r), 0);
+    assert_int_equal(r.out.len, 9000000);
+}
+
+static void
+a_missing_program_of_any_stage_is_told_before_the_run(void **state)
+{
+    static const char *const cat[] = { "cat", NULL };
+    static const char *const missing[] = { "drtool-no-such-program", NULL };
+    static const char *const *stages[] = { cat, missing, NULL };
+    RUN(r);
+
+    (void)state;
+    r.conf.command.stages = (char ***)(uintptr_t)stages;
+    assert_int_equal(open_argv(&r, NULL, NULL, 0, false), -1);
+    assert_int_equal(r.e.kind, ERR_SOURCE);
+    assert_non_null(strstr(r.e.text, missing[0]));
+}
+
+/* A dump that exits 0 without having come to its end. */
+static void
+an_output_without_its_end_mark_is_an_error(void **state)
+{
+    static const char *const whole[] = { "seq 200000; echo '-- dump complete'; seq 500",
+                                         NULL };
+    static const char *const early[] = { "echo '-- dump complete'; seq 2000", NULL };
+    static const char *const split[] = {
+        "printf '%s' '-- dump com'; sleep 0.2; echo plete", NULL
+    };
+    static const char mark[] = "-- dump complete";
+    RUN(good);
+    RUN(bad);
+    RUN(parts);
+
+    (void)state;
+    open_scripts(&good, whole, mark);
+    assert_int_equal(read_all(&good), 0);
+    open_scripts(&bad, early, mark);
+    assert_int_equal(read_all(&bad), -1);
+    assert_int_equal(bad.e.kind, ERR_SOURCE);
+    assert_non_null(
+        strstr(bad.e.text, "did not print the end mark \"-- dump complete\""));
+    open_scripts(&parts, split, mark);
+    assert_int_equal(read_all(&parts), 0);
+}
+
 int
 main(void)
 {
@@ -236,6 +360,11 @@ main(void)
         cmocka_unit_test(giving_up_in_the_middle_is_no_success),
         cmocka_unit_test(a_grandchild_that_holds_stderr_is_not_waited_for),
         cmocka_unit_test(closing_ends_a_running_command),
+        cmocka_unit_test(each_stage_reads_what_the_one_before_prints),
+        cmocka_unit_test(a_stage_that_fails_is_named_wherever_it_stands),
+        cmocka_unit_test(many_words_of_all_stages_block_nobody),
+        cmocka_unit_test(a_missing_program_of_any_stage_is_told_before_the_run),
+        cmocka_unit_test(an_output_without_its_end_mark_is_an_error),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

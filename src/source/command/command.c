@@ -1,36 +1,27 @@
 #include "../driver.h"
 #include "../owner.h"
+#include "programs.h"
 
-#include "base/cancel.h"
 #include "base/clock.h"
-#include "base/log.h"
-#include "base/proc.h"
 #include "base/text.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#define STDERR_KEPT 4096    /* bytes, the last ones */
-#define PIPE_ROOM (1 << 20) /* bytes; so that the command seldom waits for us */
-#define ASK_EVERY_MS 100    /* whether the run was cancelled */
-#define ASK_MAX_MS 10000    /* for the shell to find a program */
+#define TAIL ((size_t)4096) /* bytes of output in which the end mark must stand */
 
 struct command {
     struct source base; /* first: a struct command is a struct source */
-    const char *const *argv;
+    const struct conf_source *conf;
     const char *as;
-    uint64_t least; /* fewer bytes are an error */
+    const char *const *only[2]; /* the one stage of `argv`, and NULL */
+    struct programs stages;
     bool given;
-    struct proc proc;
+    bool ended; /* the output is at its end */
     uint64_t bytes;
-    bool ended;      /* stdout is at its end */
-    struct buf said; /* the end of its stderr */
+    struct buf tail; /* the end of the output, if a mark is looked for */
     struct owners *owners;
     struct buf user, group;
 };
@@ -51,7 +42,7 @@ command_next(struct source *s, struct entry *out, struct err *e)
     struct clock_time now = clock_now();
 
     (void)e;
-    proc_abort(&c->proc);
+    programs_abort(&c->stages);
     if (c->given)
         return 0;
     c->given = true;
@@ -86,42 +77,26 @@ static int
 command_read_begin(struct source *s, struct entry *en, struct err *e)
 {
     struct command *c = command_of(s);
-    struct proc_options o = { .argv = c->argv, .flags = PROC_OUT | PROC_ERR };
 
     (void)en;
-    proc_abort(&c->proc);
-    buf_clear(&c->said);
+    programs_abort(&c->stages);
+    buf_clear(&c->tail);
     c->bytes = 0;
     c->ended = false;
-    if (proc_start(&c->proc, &o, e) < 0)
-        return err_set(e, ERR_SOURCE, e->cause, "the command %s cannot be started: %s",
-                       c->argv[0], strerror(e->cause));
-    (void)fcntl(c->proc.out, F_SETPIPE_SZ, PIPE_ROOM);
-    return 1;
+    return programs_start(&c->stages, NULL, e) < 0 ? -1 : 1;
 }
 
-/* Keeps the last bytes of what the command writes to stderr. */
 static void
-hear(struct command *c)
+keep_tail(struct command *c, const uint8_t *data, size_t len)
 {
-    uint8_t block[STDERR_KEPT];
-    ssize_t n = read(c->proc.err, block, sizeof block);
+    size_t kept = c->tail.len, new = len < TAIL ? len : TAIL;
+    size_t over = kept + new > TAIL ? kept + new - TAIL : 0;
 
-    if (n < 0 && (errno == EINTR || errno == EAGAIN))
-        return;
-    if (n <= 0) {
-        close(c->proc.err);
-        c->proc.err = -1;
-        return;
-    }
-    size_t over = c->said.len + (size_t)n > STDERR_KEPT
-                    ? c->said.len + (size_t)n - STDERR_KEPT
-                    : 0;
     if (over) {
-        memmove(c->said.ptr, c->said.ptr + over, c->said.len - over);
-        c->said.len -= over;
+        memmove(c->tail.ptr, c->tail.ptr + over, kept - over);
+        c->tail.len -= over;
     }
-    buf_put(&c->said, block, (size_t)n);
+    buf_put(&c->tail, data + len - new, new);
 }
 
 static int
@@ -131,83 +106,36 @@ command_read(struct source *s, uint8_t *out, size_t len, size_t *got, uint64_t *
     struct command *c = command_of(s);
 
     (void)hole;
-    while (!c->ended) {
-        struct pollfd fds[] = { { c->proc.out, POLLIN, 0 }, { c->proc.err, POLLIN, 0 } };
-        if (cancel_check(e) < 0)
-            return -1;
-        if (poll(fds, 2, ASK_EVERY_MS) <= 0)
-            continue;
-        if (fds[1].revents)
-            hear(c);
-        if (!fds[0].revents)
-            continue;
-        ssize_t n = read(c->proc.out, out, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return err_set(e, ERR_SOURCE, errno, "reading from the command %s: %s",
-                           c->argv[0], strerror(errno));
-        c->ended = n == 0;
-        c->bytes += (size_t)n;
-        *got = (size_t)n;
+    if (c->ended)
         return 0;
-    }
+    if (programs_read(&c->stages, out, len, got, e) < 0)
+        return -1;
+    c->ended = *got == 0;
+    c->bytes += *got;
+    if (c->conf->command.end_mark)
+        keep_tail(c, out, *got);
     return 0;
 }
 
-/* Hears stderr to its end, or until the command is over: a grandchild may
- * hold it open for long. */
+/* Did it print what a whole output has? */
 static int
-hear_out(struct command *c, struct err *e)
+judge(const struct command *c, struct err *e)
 {
-    bool over = false;
+    const char *name = c->stages.list[c->stages.count - 1].argv[0];
+    const char *mark = c->conf->command.end_mark;
+    uint64_t least = c->conf->command.min_bytes;
 
-    while (c->proc.err >= 0) {
-        struct pollfd fd = { c->proc.err, POLLIN, 0 };
-        siginfo_t info = { 0 };
-        if (cancel_check(e) < 0)
-            return -1;
-        if (poll(&fd, 1, over ? 0 : ASK_EVERY_MS) > 0)
-            hear(c);
-        else if (over)
-            return 0;
-        over = waitid(P_PID, (id_t)c->proc.pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0
-            && info.si_pid != 0;
-    }
-    return 0;
-}
-
-/* The last line of stderr that has something in it. */
-static struct slice
-last_line(const struct command *c)
-{
-    const char *text = (const char *)c->said.ptr;
-    size_t end = c->said.len;
-
-    while (end > 0 && strchr(" \t\r\n", text[end - 1]))
-        end--;
-    size_t from = end;
-    while (from > 0 && text[from - 1] != '\n')
-        from--;
-    return slice_of(c->said.ptr + from, end - from);
-}
-
-static int
-judge(struct command *c, int status, struct err *e)
-{
-    struct slice line = last_line(c);
-    const char *said = line.len ? text_of_name(line) : "it said nothing on stderr";
-
-    if (status != 0)
-        return err_set(e, ERR_SOURCE, 0, "command %s exited with %d: %s", c->argv[0],
-                       status, said);
-    if (c->bytes < c->least)
+    if (least == 0)
+        least = !c->conf->allow_empty;
+    if (c->bytes < least)
         return err_set(e, ERR_SOURCE, 0,
-                       "command %s gave %llu bytes, expected are at least %llu",
-                       c->argv[0], (unsigned long long)c->bytes,
-                       (unsigned long long)c->least);
-    if (line.len)
-        log_info("command %s said: %s", c->argv[0], said);
+                       "command %s gave %llu bytes, expected are at least %llu", name,
+                       (unsigned long long)c->bytes, (unsigned long long)least);
+    if (mark && !memmem(c->tail.ptr, c->tail.len, mark, strlen(mark)))
+        return err_set(
+            e, ERR_SOURCE, 0,
+            "command %s did not print the end mark \"%s\" in its last %zu bytes", name,
+            mark, TAIL);
     return 0;
 }
 
@@ -215,19 +143,14 @@ static int
 command_read_end(struct source *s, bool *changed, struct err *e)
 {
     struct command *c = command_of(s);
-    int status;
 
     (void)changed; /* never: it is read once */
     if (!c->ended) {
-        proc_abort(&c->proc);
+        programs_abort(&c->stages);
         return err_set(e, ERR_SOURCE, 0, "command %s was stopped before its end",
-                       c->argv[0]);
+                       c->stages.list[0].argv[0]);
     }
-    if (hear_out(c, e) < 0 || proc_wait(&c->proc, &status, e) < 0) {
-        proc_abort(&c->proc);
-        return -1;
-    }
-    return judge(c, status, e);
+    return programs_end(&c->stages, e) < 0 ? -1 : judge(c, e);
 }
 
 static void
@@ -235,9 +158,9 @@ command_close(struct source *s)
 {
     struct command *c = command_of(s);
 
-    proc_abort(&c->proc);
+    programs_release(&c->stages);
     owners_free(c->owners);
-    buf_release(&c->said);
+    buf_release(&c->tail);
     buf_release(&c->user);
     buf_release(&c->group);
     mem_free(c);
@@ -252,58 +175,49 @@ static const struct source_ops command_ops = {
     .close = command_close,
 };
 
-static bool
-can_run(const char *path)
+/* The configured commands, and what the names in them are. */
+static int
+check(const struct conf_source *c, const char *as, struct err *e)
 {
-    struct stat st;
+    char ***stages = c->command.stages;
+    size_t count = 0;
 
-    return access(path, X_OK) == 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode);
-}
-
-/* Whether a program of that name can be started. One without a slash is for
- * the shell to find; what cannot be asked is seen when it is started. */
-static bool
-found(const char *program)
-{
-    const char *const argv[] = {
-        "sh", "-c", "command -v -- \"$1\"", "sh", program, NULL
-    };
-    struct proc_options o = { .argv = argv };
-    AUTOBUF struct buf dropped = BUF(0);
-    struct err ignored = { 0 };
-    int status;
-
-    if (strchr(program, '/'))
-        return can_run(program);
-    return proc_run(&o, ASK_MAX_MS, NULL, &dropped, &status, &ignored) < 0 || status == 0
-        || status == 124; /* 124: the time was up */
+    if (!stages && (!c->command.argv || !c->command.argv[0]))
+        return err_set(e, ERR_USAGE, 0, "the source %s has no command", c->name);
+    while (stages && stages[count])
+        if (count == STAGES_MAX || !stages[count++][0])
+            return err_set(e, ERR_USAGE, 0, "the source %s has more than %d stages",
+                           c->name, STAGES_MAX);
+    if (!entry_path_valid(slice_str(as)) || strchr(as, '/') || strlen(as) > 255)
+        return err_set(e, ERR_USAGE, 0, "the name %s of the output cannot be used",
+                       text_of_name(slice_str(as)));
+    return 0;
 }
 
 int
 command_open(const struct conf_source *c, const struct source_options *o,
              struct source **out, struct err *e)
 {
-    char *const *argv = c->command.argv;
     const char *as = c->command.as ? c->command.as : "stdout";
 
-    if (!argv || !argv[0])
-        return err_set(e, ERR_USAGE, 0, "the source %s has no command", c->name);
-    if (!entry_path_valid(slice_str(as)) || strchr(as, '/') || strlen(as) > 255)
-        return err_set(e, ERR_USAGE, 0, "the name %s of the output cannot be used",
-                       text_of_name(slice_str(as)));
-    if (!found(argv[0]))
-        return err_set(e, ERR_SOURCE, ENOENT,
-                       "the command %s cannot be started: no such program", argv[0]);
+    if (check(c, as, e) < 0)
+        return -1;
     struct command *d = mem_zalloc(sizeof *d);
     d->base = (struct source){ .ops = &command_ops, .opt = *o };
-    d->base.identity = mem_strdup(argv[0]);
-    d->argv = (const char *const *)argv;
+    d->conf = c;
     d->as = as;
-    d->least = c->command.min_bytes ? c->command.min_bytes : !c->allow_empty;
-    d->proc = PROC_NONE;
-    d->said = BUF(STDERR_KEPT);
+    d->only[0] = (const char *const *)c->command.argv;
+    programs_init(&d->stages, c->command.stages
+                                  ? (const char *const *const *)c->command.stages
+                                  : d->only);
+    d->base.identity = mem_strdup(d->stages.list[0].argv[0]);
+    d->tail = BUF(TAIL);
     d->user = d->group = BUF(256);
     d->owners = owners_new();
+    if (programs_check(&d->stages, e) < 0) {
+        source_close(&d->base);
+        return -1;
+    }
     *out = &d->base;
     return 0;
 }
