@@ -162,7 +162,7 @@ repo_mend_header(struct repo *r, size_t target, struct err *e)
         return err_set(e, ERR_DENIED, 0,
                        "only the root key can sign a new one; run `drtool verify --heal` "
                        "with a key of role admin");
-    repo_header_object(r->keys, t->id, repo_made_now(r, t), &object);
+    repo_header_object(r->keys, t->id, repo_made(r, t), &object);
     struct body body = body_of(buf_slice(&object));
     if (storage_put(t->store, "drt.repo", &body, 0, e) < 0)
         return -1;

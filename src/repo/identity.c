@@ -41,18 +41,25 @@ known_made(struct repo *r, const struct target *t)
 int64_t
 repo_made_now(struct repo *r, const struct target *t)
 {
-    int64_t made_s = clock_now().s, theirs = 0;
+    int64_t made_s = 0;
     struct err ignored = { 0 };
 
-    /* Another host's clock, or the store's, may be ahead of this one. */
-    if (storage_now(t->store, &theirs, &ignored) == 0 && theirs > made_s)
-        made_s = theirs;
-    for (size_t i = 0; i < fleet_count(r->fleet); i++) {
-        int64_t known = known_made(r, fleet_target(r->fleet, i));
-        if (known != INT64_MAX && known >= made_s)
-            made_s = known + 1;
-    }
+    /* All hosts read the store's clock; one's own that is ahead would make what others
+     * make after it look older. */
+    if (storage_now(t->store, &made_s, &ignored) < 0)
+        made_s = clock_now().s;
+    int64_t known = known_made(r, t);
+    if (known != INT64_MAX && known >= made_s)
+        made_s = known + 1;
     return made_s;
+}
+
+int64_t
+repo_made(struct repo *r, const struct target *t)
+{
+    int64_t known = known_made(r, t);
+
+    return known == INT64_MAX ? repo_made_now(r, t) : known;
 }
 
 int
@@ -140,7 +147,8 @@ repo_check_header(struct repo *r, struct target *t, struct slice object, struct 
     if (memcmp(kept.ptr, t->id, ID_LEN) != 0)
         return meet_another(r, t, made_s, e);
     int64_t known = known_made(r, t);
-    bool newer = known == INT64_MAX || made_s > known; /* its header was mended */
+    /* Its header was mended by a host that did not know when it was made. */
+    bool newer = known == INT64_MAX || made_s > known;
     return newer ? repo_keep_identity(r, t, made_s, e) : 0;
 }
 

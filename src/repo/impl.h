@@ -122,6 +122,8 @@ MUST_USE int repo_check_header(struct repo *r, struct target *t, struct slice ob
                                struct err *e);
 /* When a target is made that takes the place of this one: later than it. */
 int64_t repo_made_now(struct repo *r, const struct target *t);
+/* When this one was made; for a new header of the same target. */
+int64_t repo_made(struct repo *r, const struct target *t);
 MUST_USE int repo_keep_identity(struct repo *r, const struct target *t, int64_t made_s,
                                 struct err *e);
 /* A place that was refused because it is another target of ours than was known, and is

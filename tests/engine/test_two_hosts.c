@@ -96,6 +96,53 @@ a_target_made_anew_by_one_host_is_one_for_the_other(void **state)
     verify_well(&b, 3);
 }
 
+/* Target 0 is lost behind a's back, b makes it anew, and a must take it. */
+static void
+make_anew_by(struct lab *a, struct lab *b)
+{
+    clock_skew(0);
+    clock_sleep_ms(2100); /* whole seconds tell what is later */
+    empty_target(a, 0);
+    add_target(b, 0);
+    assert_int_equal(state_seen(a, 0), TARGET_UP);
+    sync_well(b);
+    verify_well(b, 1);
+}
+
+/* A host whose clock is far ahead makes a target: what another host makes after it is
+ * later all the same. */
+static void
+a_clock_that_is_ahead_makes_no_target_too_new(void **state)
+{
+    LAB(a);
+    CLEANUP(leave) struct lab b;
+
+    (void)state;
+    join(&a, &b);
+    back_up_well(&b);
+    clock_skew(15 * 3600);
+    empty_target(&a, 0);
+    add_target(&a, 0);
+    make_anew_by(&a, &b);
+}
+
+/* The same when it only wrote a damaged header again. */
+static void
+a_header_that_was_mended_is_as_old_as_before(void **state)
+{
+    LAB(a);
+    CLEANUP(leave) struct lab b;
+
+    (void)state;
+    join(&a, &b);
+    back_up_well(&b);
+    clock_skew(15 * 3600);
+    folder_write(&a.site.folder, "t0/drt.repo", SLICE("damaged"));
+    assert_int_equal(state_seen(&a, 0), TARGET_UP); /* mended */
+    assert_int_equal(state_seen(&a, 0), TARGET_UP);
+    make_anew_by(&a, &b);
+}
+
 /* What its provider had before, unless somebody says that it is meant; and never what is
  * another target's. */
 static void
@@ -236,6 +283,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_target_made_anew_by_one_host_is_one_for_the_other),
+        cmocka_unit_test(a_clock_that_is_ahead_makes_no_target_too_new),
+        cmocka_unit_test(a_header_that_was_mended_is_as_old_as_before),
         cmocka_unit_test(no_older_target_takes_its_place),
         cmocka_unit_test(what_another_host_stored_elsewhere_comes_with_its_index),
         cmocka_unit_test(an_index_that_is_not_listed_yet_has_come_all_the_same),
