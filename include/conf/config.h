@@ -44,7 +44,8 @@ struct conf_target {
 /* X(kind, its key in a source's map, which is what a snapshot calls it too) */
 #define SOURCE_KINDS(X)   \
     X(FILES, "files")     \
-    X(COMMAND, "command")
+    X(COMMAND, "command") \
+    X(SQLITE, "sqlite")
 
 enum source_kind {
 #define X(kind, name) SOURCE_##kind,
@@ -73,6 +74,10 @@ struct conf_source {
         uint64_t min_bytes; /* fewer is an error; 0: 1, unless allow_empty */
         char *end_mark;     /* must stand in the last 4 KiB; may be NULL */
     } command;
+    struct {
+        char *path;
+        bool count_rows; /* of each table, for the snapshot's facts */
+    } sqlite;
 };
 
 #define COMPRESSION_AUTO 0

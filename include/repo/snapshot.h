@@ -35,6 +35,7 @@ struct snapshot {
     uint8_t parent[32];    /* of the same source; zero: none */
     uint8_t replaces[32];  /* the one this is a successor of; zero: none */
     uint8_t conf_head[32]; /* newest conf/ record the host knew */
+    struct buf facts;      /* what the source told of itself (source/facts.h) */
     struct buf config;     /* drtool.yaml without secrets */
 };
 

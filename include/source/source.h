@@ -14,6 +14,7 @@
 
 #include "conf/config.h"
 #include "source/entry.h"
+#include "source/facts.h"
 
 struct source;
 
@@ -26,6 +27,13 @@ enum source_issue {
     SOURCE_TOO_LONG,   /* a path over ENTRY_PATH_MAX, or xattrs over their limit */
 };
 
+/* What holds for the content of all files of a source. */
+enum source_trait {
+    SOURCE_WHOLE = 1 << 0,  /* all or nothing: what cannot be read ends the run */
+    SOURCE_STREAM = 1 << 1, /* read but once, and its size is known only then */
+    SOURCE_PAGED = 1 << 2,  /* updated in place, page by page */
+};
+
 /* Told of each issue, with the path and the system's words. */
 typedef void source_issue_fn(void *arg, enum source_issue kind, struct slice path,
                              const char *why);
@@ -33,6 +41,7 @@ typedef void source_issue_fn(void *arg, enum source_issue kind, struct slice pat
 struct source_options {
     const char *tmp_dir; /* where runs spill */
     source_issue_fn *issue;
+    void (*tick)(void *arg); /* called now and then in long work; may be NULL */
     void *arg;
     size_t names_max; /* bytes of a folder's names before they spill; 0: 8 MiB */
 };
@@ -70,9 +79,15 @@ MUST_USE int source_read_end(struct source *s, bool *changed, struct err *e);
 void source_report(struct source *s, enum source_issue kind, struct slice path,
                    const char *why);
 
-/* The file system's identity of the source's first path ("" if it has none):
- * a guard compares it with the last run's. */
+unsigned source_traits(const struct source *s); /* enum source_trait */
+
+/* What the source is ("" if that is not known): a guard compares it with the last
+ * run's. A source with another one "lies on another file system", for example. */
 const char *source_identity(const struct source *s);
+const char *source_moved(const struct source *s);
+
+/* What it told of itself by the end of the walk. Lives as long as the source. */
+struct slice source_facts(const struct source *s);
 
 void source_close(struct source *s);
 DEFINE_CLEANUP(struct source, source_close)

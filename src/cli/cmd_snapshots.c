@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "cli/open.h"
 #include "cli/output.h"
+#include "source/facts.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -68,6 +69,11 @@ tell(struct repo *r, const struct snapshot_row *row, struct table *t, json_t *al
         json_add_text(list, s->tags[i]);
         buf_printf(&tags, "%s%s", i ? "," : "", s->tags[i]);
     }
+    json_t *facts = json_put_object(o, "facts");
+    struct slice rest = buf_slice(&s->facts);
+    const char *name, *value;
+    while (facts_next(&rest, &name, &value))
+        json_put_text(facts, name, value);
     hex[12] = 0;
     AUTOFREE char *entries = mem_printf("%llu", (unsigned long long)s->root.entries);
     TABLE_ROW(t, hex, text_of_time(s->started.s), s->host, s->source, entries,

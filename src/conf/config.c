@@ -119,6 +119,16 @@ static const struct conf_key command_keys[] = {
     { .type = CONF_END },
 };
 
+static const struct conf_key sqlite_keys[] = {
+    { .name = "path", .type = CONF_PATH, .at = AT(sqlite.path),
+      .flags = CONF_REQUIRED | CONF_NO_HOME,
+      .help = "Absolute path of the database." },
+    { .name = "count-rows", .type = CONF_BOOL, .at = AT(sqlite.count_rows),
+      .help = "Count the rows of each table, for the facts of the snapshot. "
+              "Default: false." },
+    { .type = CONF_END },
+};
+
 static const struct conf_key source_keys[] = {
     { .name = "name", .type = CONF_NAME, .at = AT(name), .flags = CONF_REQUIRED,
       .help = "What commands and snapshots call this source; unique." },
@@ -126,6 +136,8 @@ static const struct conf_key source_keys[] = {
       .help = "Back up files and folders." },
     { .name = "command", .type = CONF_MAP, .keys = command_keys,
       .help = "Back up what a command prints." },
+    { .name = "sqlite", .type = CONF_MAP, .keys = sqlite_keys,
+      .help = "Back up a SQLite database, also while it is written to." },
     { .name = "allow-empty", .type = CONF_BOOL, .at = AT(allow_empty),
       .help = "A missing or empty source is no error. Default: false." },
     { .type = CONF_END },

@@ -294,14 +294,10 @@ guard(struct run *run, const struct manifest_root *root, struct err *e)
     if (!old)
         return 0;
     if (old->identity[0] && identity[0] && strcmp(old->identity, identity) != 0)
-        return err_set(
-            e, ERR_SOURCE, 0,
-            c->kind == SOURCE_FILES
-                ? "source %s lies on another file system (%s) than at its last "
-                  "backup (%s); `--accept-changed-source` takes it as it is"
-                : "source %s is another program (%s) than at its last backup "
-                  "(%s); `--accept-changed-source` takes it as it is",
-            c->name, identity, old->identity);
+        return err_set(e, ERR_SOURCE, 0,
+                       "source %s %s (%s) than at its last backup (%s); "
+                       "`--accept-changed-source` takes it as it is",
+                       c->name, source_moved(run->source), identity, old->identity);
     if (old->root.entries >= SHRUNK_ENTRIES_MIN && root->entries < old->root.entries / 2)
         return err_set(e, ERR_SOURCE, 0,
                        "source %s has shrunk from %llu to %llu entries; "
@@ -325,6 +321,8 @@ fill_snapshot(struct run *run, struct snapshot *s, const struct manifest_root *r
     s->root = *root;
     s->issues = atomic_load(&run->progress.issues);
     s->added = atomic_load(&run->progress.stored_bytes);
+    s->facts = BUF(FACTS_MAX);
+    buf_put_slice(&s->facts, source_facts(run->source));
     s->config = BUF(CONFIG_KEPT_MAX);
     if (run->options->config.len <= CONFIG_KEPT_MAX)
         buf_put_slice(&s->config, run->options->config);
@@ -425,9 +423,9 @@ static int
 open_all(struct run *run, struct snapshot_list *l, struct err *e)
 {
     struct fleet *f = repo_fleet(run->repo);
-    struct source_options so = { .tmp_dir = repo_dir(run->repo),
-                                 .issue = on_issue,
-                                 .arg = run };
+    struct source_options so = {
+        .tmp_dir = repo_dir(run->repo), .issue = on_issue, .tick = tick, .arg = run
+    };
     struct err none = { 0 };
 
     if (source_open(run->options->source, &so, &run->source, e) < 0)
@@ -466,6 +464,7 @@ open_all(struct run *run, struct snapshot_list *l, struct err *e)
         .tick = tick,
         .tick_arg = run,
         .rules = run->options->source,
+        .traits = source_traits(run->source),
     };
     reader_init(&run->reader);
     return 0;

@@ -67,10 +67,12 @@ profile_isolates(const struct conf_source *s, struct slice path)
 }
 
 const struct cut_profile *
-profile_cut(const struct conf_source *s, struct slice path)
+profile_cut(const struct conf_source *s, unsigned traits, struct slice path)
 {
-    if (s->kind == SOURCE_COMMAND)
+    if (traits & SOURCE_STREAM)
         return &cut_streams;
+    if (traits & SOURCE_PAGED)
+        return &cut_blocks;
     struct names n = names_of(path);
     const struct cut_profile *p = matches((const char *const *)s->files.blocks, &n)
                                        || matches(paged, &n)

@@ -84,7 +84,7 @@ bundle_ends(const struct content_reader *r, const struct entry *en)
 static int
 unreadable(struct content_reader *r, const struct entry *en, struct err *e)
 {
-    if (e->kind == ERR_CANCELLED || r->rules->kind == SOURCE_COMMAND)
+    if (e->kind == ERR_CANCELLED || (r->traits & SOURCE_WHOLE))
         return -1;
     source_report(r->source, SOURCE_UNREADABLE, en->path, err_text(e));
     *e = (struct err){ 0 };
@@ -258,7 +258,7 @@ read_big(struct content_reader *r, const struct cut_profile *profile, bool store
 static int
 read_big_file(struct content_reader *r, struct entry *en, bool store, struct err *e)
 {
-    const struct cut_profile *profile = profile_cut(r->rules, en->path);
+    const struct cut_profile *profile = profile_cut(r->rules, r->traits, en->path);
     bool changed = true;
     uint64_t len = 0;
 
@@ -295,7 +295,7 @@ int
 reader_file(struct content_reader *r, struct entry *en, const struct entry *kept,
             struct err *e)
 {
-    bool stream = r->rules->kind == SOURCE_COMMAND;
+    bool stream = r->traits & SOURCE_STREAM;
     bool isolated = !stream && profile_isolates(r->rules, en->path);
 
     if (en->size < SMALL_MAX && !isolated && !stream) {

@@ -16,6 +16,7 @@ struct content_reader {
     void *tick_arg;
     struct gear gear;
     const struct conf_source *rules;
+    unsigned traits; /* of the source */
     /* The window that big files are cut from. */
     struct block *block;
     size_t start, fill;

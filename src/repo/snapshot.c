@@ -1,6 +1,7 @@
 #include "repo/snapshot.h"
 #include "base/random.h"
 #include "codec/record.h"
+#include "source/facts.h"
 
 #include "signed.h"
 
@@ -31,6 +32,7 @@ enum tag {
     TAG_IDENTITY = 20,
     TAG_VERSION = 21,
     TAG_ADDED = 22,
+    TAG_FACTS = 23,
 };
 
 #define SEALED_AT (4 + SEALED_KEY_LEN) /* epoch, then the session key, then the rest */
@@ -45,6 +47,7 @@ snapshot_release(struct snapshot *s)
     mem_free(s->version);
     for (size_t i = 0; i < s->tag_count; i++)
         mem_free(s->tags[i]);
+    buf_release(&s->facts);
     buf_release(&s->config);
     *s = (struct snapshot){ 0 };
 }
@@ -104,6 +107,8 @@ put_body(struct buf *out, const struct snapshot *s)
     record_put(out, TAG_CONFIG, buf_slice(&s->config));
     record_put_str(out, TAG_IDENTITY, s->identity);
     record_put_str(out, TAG_VERSION, s->version);
+    if (s->facts.len)
+        record_put(out, TAG_FACTS, buf_slice(&s->facts));
 }
 
 /* The key of one snapshot's body: from the session's metadata key and its
@@ -179,6 +184,10 @@ take_body(struct slice body, struct snapshot *s, struct err *e)
     (void)!record_copy(body, TAG_PARENT, s->parent, 32);
     (void)!record_copy(body, TAG_REPLACES, s->replaces, 32);
     (void)!record_copy(body, TAG_CONF, s->conf_head, 32);
+    struct slice facts = record_get(body, TAG_FACTS);
+    s->facts = BUF(FACTS_MAX);
+    if (facts.len <= FACTS_MAX && facts_valid(facts))
+        buf_put_slice(&s->facts, facts);
     s->config = BUF(SNAPSHOT_MAX);
     buf_put_slice(&s->config, record_get(body, TAG_CONFIG));
     return 0;

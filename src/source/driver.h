@@ -13,6 +13,8 @@
 #include "source/source.h"
 
 struct source_ops {
+    unsigned traits;   /* enum source_trait */
+    const char *moved; /* what one with another identity does: see source_moved() */
     int (*next)(struct source *s, struct entry *out, struct err *e);
     int (*describe)(struct source *s, struct entry *en, struct err *e);
     int (*read_begin)(struct source *s, struct entry *en, struct err *e);
@@ -25,13 +27,16 @@ struct source_ops {
 struct source {
     const struct source_ops *ops;
     struct source_options opt;
-    char *identity; /* owned; freed by source_close() */
-    bool given;     /* an entry was given and not yet followed by another */
-    bool reading;   /* between read_begin and read_end */
+    char *identity;   /* owned; freed by source_close() */
+    struct buf facts; /* the same; filled by the end of the walk */
+    bool given;       /* an entry was given and not yet followed by another */
+    bool reading;     /* between read_begin and read_end */
 };
 
 int files_open(const struct conf_source *c, const struct source_options *o,
                struct source **out, struct err *e);
+int sqlite_open(const struct conf_source *c, const struct source_options *o,
+                struct source **out, struct err *e);
 int command_open(const struct conf_source *c, const struct source_options *o,
                  struct source **out, struct err *e);
 

@@ -90,8 +90,9 @@ ask(enum owner_kind kind, const char *name, struct slot *s)
     s->used = true;
 }
 
-void
-owner_name(struct owners *o, enum owner_kind kind, uint32_t id, struct buf *out)
+/* Appends the name of `id`, or nothing when it has none. */
+static void
+put_name(struct owners *o, enum owner_kind kind, uint32_t id, struct buf *out)
 {
     pthread_mutex_lock(&o->lock);
     struct slot *s = &o->by_id[kind][id % SLOTS];
@@ -103,6 +104,17 @@ owner_name(struct owners *o, enum owner_kind kind, uint32_t id, struct buf *out)
     if (s->known && strlen(s->name) <= NAME_LENGTH_MAX)
         buf_put_str(out, s->name);
     pthread_mutex_unlock(&o->lock);
+}
+
+void
+owner_describe(struct owners *o, struct entry *en, struct buf *user, struct buf *group)
+{
+    buf_clear(user);
+    buf_clear(group);
+    put_name(o, OWNER_USER, en->uid, user);
+    put_name(o, OWNER_GROUP, en->gid, group);
+    en->user = buf_slice(user);
+    en->group = buf_slice(group);
 }
 
 static size_t

@@ -7,7 +7,7 @@
 #ifndef SOURCE_OWNER_H
 #define SOURCE_OWNER_H
 
-#include "base/buf.h"
+#include "source/entry.h"
 
 struct owners;
 
@@ -16,8 +16,10 @@ enum owner_kind { OWNER_USER, OWNER_GROUP };
 struct owners *owners_new(void);
 void owners_free(struct owners *o);
 
-/* Appends the name of `id`, or nothing when it has none. */
-void owner_name(struct owners *o, enum owner_kind kind, uint32_t id, struct buf *out);
+/* Fills the names of the entry's user and group, empty when they have none. They lie in
+ * the two buffers. */
+void owner_describe(struct owners *o, struct entry *en, struct buf *user,
+                    struct buf *group);
 
 /* The number of `name` here, or `otherwise` when it is not known (or empty). */
 uint32_t owner_id(struct owners *o, enum owner_kind kind, struct slice name,

@@ -8,6 +8,7 @@ static int (*const kinds[])(const struct conf_source *, const struct source_opti
                             struct source **, struct err *) = {
     [SOURCE_FILES] = files_open,
     [SOURCE_COMMAND] = command_open,
+    [SOURCE_SQLITE] = sqlite_open,
 };
 
 int
@@ -19,7 +20,7 @@ source_open(const struct conf_source *c, const struct source_options *o,
 
     if (kinds[c->kind](c, o, out, e) < 0)
         return -1;
-    assert((*out)->identity);
+    assert((*out)->identity && (*out)->ops->moved);
     return 0;
 }
 
@@ -94,10 +95,28 @@ source_report(struct source *s, enum source_issue kind, struct slice path,
         s->opt.issue(s->opt.arg, kind, path, why);
 }
 
+unsigned
+source_traits(const struct source *s)
+{
+    return s->ops->traits;
+}
+
 const char *
 source_identity(const struct source *s)
 {
     return s->identity;
+}
+
+const char *
+source_moved(const struct source *s)
+{
+    return s->ops->moved;
+}
+
+struct slice
+source_facts(const struct source *s)
+{
+    return buf_slice(&s->facts);
 }
 
 void
@@ -106,5 +125,6 @@ source_close(struct source *s)
     if (!s)
         return;
     mem_free(TAKE(s->identity));
+    buf_release(&s->facts);
     s->ops->close(s);
 }

@@ -13,7 +13,9 @@ static const struct conf_source command = { .kind = SOURCE_COMMAND };
 static const struct cut_profile *
 cut_of(const struct conf_source *s, const char *path)
 {
-    return profile_cut(s, slice_str(path));
+    bool stream = s->kind == SOURCE_COMMAND;
+
+    return profile_cut(s, stream ? SOURCE_STREAM : 0, slice_str(path));
 }
 
 static void

@@ -1,4 +1,5 @@
 #include "../../src/repo/signed.h"
+#include "source/facts.h"
 #include "support/fixture.h"
 
 /* A host that makes snapshots in a repository. */
@@ -76,6 +77,7 @@ make_snapshot(struct snapshot *s, const struct bench *b)
         .added = 4567,
         .tags = { mem_strdup("nightly"), mem_strdup("") },
         .tag_count = 2,
+        .facts = BUF(FACTS_MAX),
         .config = BUF(SNAPSHOT_MAX),
     };
     memcpy(s->host_id, b->host, ID_LEN);
@@ -83,6 +85,7 @@ make_snapshot(struct snapshot *s, const struct bench *b)
     fill_bytes(s->previous, 32, 4);
     fill_bytes(s->parent, 32, 5);
     fill_bytes(s->conf_head, 32, 6);
+    facts_put(&s->facts, "relations", "12");
     buf_put_str(&s->config, "sources: []\n");
 }
 
@@ -126,6 +129,8 @@ a_snapshot_comes_back_as_it_was_made(void **state)
     assert_memory_equal(o->parent, s.parent, 32);
     assert_memory_equal(o->replaces, none, 32);
     assert_memory_equal(o->conf_head, s.conf_head, 32);
+    assert_true(slice_equal(buf_slice(&o->facts), SLICE("relations\0"
+                                                        "12\0")));
     assert_true(slice_equal(buf_slice(&o->config), SLICE("sources: []\n")));
 }
 
@@ -248,6 +253,7 @@ what_is_empty_comes_back_empty(void **state)
     assert_string_equal(b.opened.source, "");
     assert_int_equal(b.opened.tag_count, 0);
     assert_int_equal(b.opened.config.len, 0);
+    assert_int_equal(b.opened.facts.len, 0);
 }
 
 static void

@@ -114,7 +114,9 @@ tree_open(struct tree *t, const struct tree_walk *how)
 {
     static char name[] = "test";
     struct conf_source c = { .name = name, .kind = SOURCE_FILES };
-    struct source_options o = { "/tmp", tree_issue, t, how->names_max };
+    struct source_options o = {
+        .tmp_dir = "/tmp", .issue = tree_issue, .arg = t, .names_max = how->names_max
+    };
     char **paths = (char **)(uintptr_t)how->paths;
     char **exclude = (char **)(uintptr_t)how->exclude;
 

@@ -64,12 +64,7 @@ command_describe(struct source *s, struct entry *en, struct err *e)
     struct command *c = command_of(s);
 
     (void)e;
-    buf_clear(&c->user);
-    buf_clear(&c->group);
-    owner_name(c->owners, OWNER_USER, en->uid, &c->user);
-    owner_name(c->owners, OWNER_GROUP, en->gid, &c->group);
-    en->user = buf_slice(&c->user);
-    en->group = buf_slice(&c->group);
+    owner_describe(c->owners, en, &c->user, &c->group);
     return 1;
 }
 
@@ -167,6 +162,8 @@ command_close(struct source *s)
 }
 
 static const struct source_ops command_ops = {
+    .traits = SOURCE_WHOLE | SOURCE_STREAM,
+    .moved = "is another program",
     .next = command_next,
     .describe = command_describe,
     .read_begin = command_read_begin,

@@ -76,6 +76,7 @@ files_close(struct source *s)
 }
 
 static const struct source_ops files_ops = {
+    .moved = "lies on another file system",
     .next = files_next,
     .describe = files_describe,
     .read_begin = files_read_begin,

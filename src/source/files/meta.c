@@ -101,11 +101,8 @@ meta_describe(struct files *f, struct entry *en, struct err *e)
     char at[XATTR_AT_MAX];
 
     (void)e;
-    buf_clear(&f->user);
-    buf_clear(&f->group);
     buf_clear(&f->xattrs);
-    owner_name(f->owners, OWNER_USER, en->uid, &f->user);
-    owner_name(f->owners, OWNER_GROUP, en->gid, &f->group);
+    owner_describe(f->owners, en, &f->user, &f->group);
     int cause = en->type == ENTRY_LINK ? read_target(f) : 0;
     if (cause)
         return meta_lost(f, cause);
@@ -115,8 +112,6 @@ meta_describe(struct files *f, struct entry *en, struct err *e)
         xattr_issue(f, "(list)", cause); /* over 64 KiB of names */
     else if (cause)
         return meta_lost(f, cause);
-    en->user = buf_slice(&f->user);
-    en->group = buf_slice(&f->group);
     en->target = en->type == ENTRY_LINK ? buf_slice(&f->target) : slice_of(NULL, 0);
     en->xattrs = buf_slice(&f->xattrs);
     f->described = true;
