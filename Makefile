@@ -17,12 +17,14 @@ HARDEN := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection 
           -fcf-protection=full -ftrivial-auto-var-init=zero -fno-common -fPIE
 LINK := -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed
 REPRO := -ffile-prefix-map=$(CURDIR)=. -Wdate-time
-LIBS := -larchive -lzstd -lsodium -lcurl -lcrypto -lsqlite3 -lyaml -ljansson -lexpat -lpthread
+# Where Debian keeps the header of libpq.
+PQ := $(shell pkg-config --cflags libpq 2>/dev/null)
+LIBS := -larchive -lzstd -lsodium -lcurl -lcrypto -lsqlite3 -lpq -lyaml -ljansson -lexpat -lpthread
 
 CFLAGS ?= -O2 -g
 ALL_CFLAGS := -std=gnu17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DDRTOOL_VERSION='"$(VERSION)"' \
               -DDRTOOL_RELEASED='"$(RELEASED)"' \
-              -Iinclude -MMD -MP $(WARN) $(if $(WERROR),-Werror) $(REPRO) $(CFLAGS) \
+              -Iinclude $(PQ:-I%=-isystem %) -MMD -MP $(WARN) $(if $(WERROR),-Werror) $(REPRO) $(CFLAGS) \
               $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer,$(HARDEN))
 
 PREFIX ?= /usr/local

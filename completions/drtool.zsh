@@ -46,13 +46,14 @@ _drtool() {
         esac
         ;;
     "restore "*)
-        opts=" --to --include --exclude --overwrite --owner --numeric-owner --plan --threads --memory" kind=snapshot
+        opts=" --to --include --exclude --overwrite --owner --numeric-owner --tablespace --plan --threads --memory" kind=snapshot
         case $prev in
         --to) kind=dir ;;
         --include) kind=none ;;
         --exclude) kind=none ;;
         --overwrite) kind=words; offers="always if-changed never" ;;
         --owner) kind=words; offers="auto numeric skip" ;;
+        --tablespace) kind=none ;;
         --threads) kind=none ;;
         --memory) kind=none ;;
         esac

@@ -48,6 +48,9 @@ MUST_USE int fs_lock(const char *path, int64_t wait_ms, int *out_fd, struct err 
 MUST_USE int fs_remove_tree(const char *path, struct err *e);
 
 char *fs_join(const char *dir, const char *name); /* one '/' between; free it */
+/* The path from the root, by the folder we are in, without slashes at its end; free
+ * it. */
+char *fs_absolute(const char *path);
 
 static inline void
 fs_close_p(int *fd)

@@ -45,6 +45,7 @@ struct conf_target {
 #define SOURCE_KINDS(X)   \
     X(FILES, "files")     \
     X(COMMAND, "command") \
+    X(POSTGRES, "postgres") \
     X(SQLITE, "sqlite")
 
 enum source_kind {
@@ -74,6 +75,12 @@ struct conf_source {
         uint64_t min_bytes; /* fewer is an error; 0: 1, unless allow_empty */
         char *end_mark;     /* must stand in the last 4 KiB; may be NULL */
     } command;
+    struct {
+        char *dsn;       /* libpq's; NULL: its defaults */
+        struct conf_secret password;
+        bool spread;     /* the checkpoint before; else it is fast */
+        uint64_t max_rate; /* bytes/s; 0: unlimited */
+    } postgres;
     struct {
         char *path;
         bool count_rows; /* of each table, for the snapshot's facts */

@@ -33,9 +33,14 @@ struct manifest_root {
 struct manifest_writer;
 struct manifest_writer *manifest_writer_new(const struct keys *k, node_store_fn *store,
                                             void *arg);
+/* From now on entries may come in any order: they wait in a file in `dir` until all
+ * are there. */
+MUST_USE int manifest_writer_sort(struct manifest_writer *w, const char *dir,
+                                  struct err *e);
 void manifest_writer_free(struct manifest_writer *w);
 DEFINE_CLEANUP(struct manifest_writer, manifest_writer_free)
-/* In entry_order(), each path once. */
+/* In entry_order(), each path once; when they are sorted first, ERR_EXISTS for one that
+ * came before. */
 MUST_USE int manifest_add(struct manifest_writer *w, const struct entry *en,
                           struct err *e);
 MUST_USE int manifest_finish(struct manifest_writer *w, struct manifest_root *out,

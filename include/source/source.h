@@ -29,9 +29,10 @@ enum source_issue {
 
 /* What holds for the content of all files of a source. */
 enum source_trait {
-    SOURCE_WHOLE = 1 << 0,  /* all or nothing: what cannot be read ends the run */
-    SOURCE_STREAM = 1 << 1, /* read but once, and its size is known only then */
-    SOURCE_PAGED = 1 << 2,  /* updated in place, page by page */
+    SOURCE_WHOLE = 1 << 0,     /* all or nothing: what cannot be read ends the run */
+    SOURCE_STREAM = 1 << 1,    /* read but once, and its size is known only then */
+    SOURCE_PAGED = 1 << 2,     /* updated in place, page by page */
+    SOURCE_UNORDERED = 1 << 3, /* entries come in any order, not in the manifest's */
 };
 
 /* Told of each issue, with the path and the system's words. */
@@ -50,6 +51,9 @@ struct source_options {
  * (and the configuration does not allow it) or a command cannot be started. */
 MUST_USE int source_open(const struct conf_source *c, const struct source_options *o,
                          struct source **out, struct err *e);
+
+/* The size of an entry that is known only when it was read. */
+#define SOURCE_SIZE_UNKNOWN UINT64_MAX
 
 /* 1 and the next entry (path, type, mode, uid, gid, size, times, rdev, ino,
  * link_group, flags are filled; the rest is empty), 0 at the end, -1. What
@@ -85,6 +89,9 @@ unsigned source_traits(const struct source *s); /* enum source_trait */
  * run's. A source with another one "lies on another file system", for example. */
 const char *source_identity(const struct source *s);
 const char *source_moved(const struct source *s);
+
+/* How many bytes it guesses to have, behind the first entry; 0: it does not. */
+uint64_t source_expected(const struct source *s);
 
 /* What it told of itself by the end of the walk. Lives as long as the source. */
 struct slice source_facts(const struct source *s);

@@ -14,6 +14,17 @@
 #include <unistd.h>
 
 char *
+fs_absolute(const char *path)
+{
+    AUTOFREE char *here = path[0] == '/' ? NULL : getcwd(NULL, 0);
+    char *out = here ? fs_join(here, path) : mem_strdup(path);
+
+    for (size_t len = strlen(out); len > 1 && out[len - 1] == '/'; len--)
+        out[len - 1] = 0;
+    return out;
+}
+
+char *
 fs_join(const char *dir, const char *name)
 {
     size_t len = strlen(dir);
@@ -214,7 +225,8 @@ fs_lock(const char *path, int64_t wait_ms, int *out_fd, struct err *e)
             holder[n > 0 ? n : 0] = 0;
             return err_set(e, ERR_CONFLICT, 0,
                            "another run is active (process %s holds %s); use --wait to "
-                           "wait", holder[0] ? holder : "unknown", path);
+                           "wait",
+                           holder[0] ? holder : "unknown", path);
         }
         clock_sleep_ms(100);
     }

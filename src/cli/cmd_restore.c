@@ -4,7 +4,7 @@
 #include "cli/open.h"
 #include "cli/output.h"
 #include "cli/progress.h"
-#include "engine/restore.h"
+#include "engine/recover.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -13,7 +13,7 @@
 
 struct options {
     const char *to;
-    struct opt_strings include, exclude;
+    struct opt_strings include, exclude, tablespaces;
     int overwrite, owner;
     bool plan, numeric;
     unsigned threads;
@@ -93,6 +93,26 @@ tell(struct app *app, const struct snapshot *s, const struct restore_options *o,
                text_of_duration(res->elapsed_ms));
 }
 
+/* A whole database is more than its files; a part of one is files. */
+static int
+restore(const struct app *app, struct repo *r, const struct restore_options *ro,
+        struct restore_result *res, struct err *e)
+{
+    const struct options *o = app->options;
+    struct recover_options co = {
+        .restore = *ro, .tablespaces = o->tablespaces.count ? o->tablespaces.items : NULL
+    };
+
+    if (engine_recovers(ro->snapshot) && !ro->paths && !ro->include && !ro->exclude
+        && !ro->plan)
+        return engine_recover(r, &co, res, e);
+    if (co.tablespaces)
+        return err_set(e, ERR_USAGE, 0,
+                       "--tablespace is for a whole PostgreSQL server, without PATH, "
+                       "--include, --exclude and --plan");
+    return engine_restore(r, ro, res, e);
+}
+
 static enum status
 run(struct app *app, struct err *e)
 {
@@ -132,7 +152,7 @@ run(struct app *app, struct err *e)
         .arg = &told,
     };
     progress_begin(app, "restoring", row->info.source);
-    int rc = engine_restore(r, &ro, &res, e);
+    int rc = restore(app, r, &ro, &res, e);
     progress_end();
     if (rc < 0)
         return app_fail(e);
@@ -165,6 +185,9 @@ static const struct option options[] = {
       "how to set owners (default: by name where known, as root)" },
     { OPT_FLAG, "numeric-owner", 0, NULL, AT(numeric), COMPLETE_NONE,
       "the same as --owner numeric" },
+    { OPT_STRINGS, "tablespace", 0, "A=DIR", AT(tablespaces), COMPLETE_NONE,
+      "PostgreSQL: the tablespace with number A, or that was at A, goes to DIR; may be "
+      "repeated" },
     { OPT_FLAG, "plan", 0, NULL, AT(plan), COMPLETE_NONE,
       "tell what would be read, and restore nothing" },
     { OPT_COUNT, "threads", 0, "N", AT(threads), COMPLETE_NONE,
@@ -180,6 +203,8 @@ static const char *const examples[] = {
     "Restore the newest snapshot of a source.",
     "drtool restore uploads@2026-11-22 /srv/uploads/ --to /srv/uploads",
     "Restore one folder's content as it was at or before a time.",
+    "drtool restore orders --to /var/lib/postgresql/15/main",
+    "Restore a PostgreSQL server into an empty folder, from which it can be started.",
     NULL,
 };
 

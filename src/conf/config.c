@@ -119,6 +119,25 @@ static const struct conf_key command_keys[] = {
     { .type = CONF_END },
 };
 
+static const char *const checkpoint_words[] = { "fast", "spread", NULL };
+
+static const struct conf_key postgres_keys[] = {
+    { .name = "dsn", .type = CONF_STRING, .at = AT(postgres.dsn),
+      .help = "How libpq connects, as in service=shop or host=/run/postgresql "
+              "user=backup. Default: its environment and its defaults." },
+    { .name = "password", .type = CONF_SECRET, .at = AT(postgres.password),
+      .help = "The password. Default: what libpq finds, as in ~/.pgpass." },
+    { .name = "checkpoint", .type = CONF_BOOL, .at = AT(postgres.spread),
+      .words = checkpoint_words,
+      .help = "Whether the checkpoint that a backup begins with is made at once (fast) "
+              "or over minutes (spread), which holds up others less. Default: fast." },
+    { .name = "max-rate", .type = CONF_SIZE, .at = AT(postgres.max_rate),
+      .min = (uint64_t)32 << 10, .max = (uint64_t)1 << 30,
+      .help = "Bytes a second that the server may send, 32KiB to 1GiB. Default: "
+              "unlimited." },
+    { .type = CONF_END },
+};
+
 static const struct conf_key sqlite_keys[] = {
     { .name = "path", .type = CONF_PATH, .at = AT(sqlite.path),
       .flags = CONF_REQUIRED | CONF_NO_HOME,
@@ -136,6 +155,9 @@ static const struct conf_key source_keys[] = {
       .help = "Back up files and folders." },
     { .name = "command", .type = CONF_MAP, .keys = command_keys,
       .help = "Back up what a command prints." },
+    { .name = "postgres", .type = CONF_MAP, .keys = postgres_keys,
+      .help = "Back up a PostgreSQL server, from version 15, over its replication "
+              "protocol." },
     { .name = "sqlite", .type = CONF_MAP, .keys = sqlite_keys,
       .help = "Back up a SQLite database, also while it is written to." },
     { .name = "allow-empty", .type = CONF_BOOL, .at = AT(allow_empty),
@@ -351,6 +373,21 @@ check_command(struct conf_source *s, const struct yaml_node *n, struct err *e)
     return 0;
 }
 
+/* The configuration is kept in snapshots: no secret may stand in it. */
+static int
+check_dsn(const struct conf_source *s, const struct yaml_node *n, struct err *e)
+{
+    const char *dsn = s->postgres.dsn ? s->postgres.dsn : "";
+    const char *user = strstr(dsn, "://");
+    const char *at = user ? strchr(user + 3, '@') : NULL;
+
+    if (strstr(dsn, "password") || (at && memchr(user + 3, ':', (size_t)(at - user) - 3)))
+        return yaml_node_error(yaml_node_get(n, "dsn"), e,
+                               "the dsn must not hold the password; write password: "
+                               "{ file: PATH }, or let libpq find it");
+    return 0;
+}
+
 static int
 check_sources(struct conf *c, const struct yaml_node *root, struct err *e)
 {
@@ -364,6 +401,9 @@ check_sources(struct conf *c, const struct yaml_node *root, struct err *e)
             return yaml_node_error(yaml_node_get(n, "name"), e,
                                    "there is another source named %s", s->name);
         if (find_kind(s, n, e) < 0)
+            return -1;
+        if (s->kind == SOURCE_POSTGRES
+            && check_dsn(s, yaml_node_get(n, "postgres"), e) < 0)
             return -1;
         if (s->kind == SOURCE_COMMAND
             && check_command(s, yaml_node_get(n, "command"), e) < 0)

@@ -96,25 +96,45 @@ find_parent(struct run *run, struct snapshot_list *l)
     return best;
 }
 
+/* -1 when the run must end; else it goes on without the parent. */
+static int
+lose_parent(struct run *run, const struct err *why, struct err *e)
+{
+    run->have_parent_entry = false;
+    run->parent_broken = true;
+    if (why->kind == ERR_CANCELLED) {
+        *e = *why;
+        return -1;
+    }
+    log_warn("the last snapshot cannot be compared with, so everything is read: %s",
+             err_text(why));
+    return 0;
+}
+
+static int
+next_of_parent(struct run *run, struct err *e)
+{
+    struct err bad = { 0 };
+    int rc = manifest_next(run->manifest, &run->parent_entry, &bad);
+
+    run->have_parent_entry = rc == 1;
+    return rc < 0 ? lose_parent(run, &bad, e) : 0;
+}
+
 /* Moves the parent's manifest to the first entry not before `path`. */
 static int
 advance_parent(struct run *run, struct slice path, struct err *e)
 {
-    while (run->have_parent_entry && entry_order(run->parent_entry.path, path) < 0) {
-        struct err bad = { 0 };
-        int rc = manifest_next(run->manifest, &run->parent_entry, &bad);
-        run->have_parent_entry = rc == 1;
-        if (rc == 0)
-            return 0;
-        if (rc < 0 && bad.kind == ERR_CANCELLED) {
-            *e = bad;
+    struct err bad = { 0 };
+
+    if (!run->manifest || run->parent_broken)
+        return 0;
+    if (source_traits(run->source) & SOURCE_UNORDERED)
+        return manifest_seek(run->manifest, path, &bad) < 0 ? lose_parent(run, &bad, e)
+                                                            : next_of_parent(run, e);
+    while (run->have_parent_entry && entry_order(run->parent_entry.path, path) < 0)
+        if (next_of_parent(run, e) < 0)
             return -1;
-        }
-        if (rc < 0)
-            log_warn("the last snapshot cannot be compared with, so everything is read: "
-                     "%s",
-                     err_text(&bad));
-    }
     return 0;
 }
 
@@ -259,6 +279,8 @@ walk(struct run *run, struct err *e)
     int rc;
 
     while ((rc = source_next(run->source, &en, e)) == 1) {
+        if (source_expected(run->source) > 0)
+            run->progress.expected_bytes = source_expected(run->source);
         atomic_fetch_add(&run->progress.entries, 1);
         if (!(en.flags & ENTRY_ABOVE))
             run->own_entries++;
@@ -444,10 +466,15 @@ open_all(struct run *run, struct snapshot_list *l, struct err *e)
     for (size_t i = 0; i < fleet_count(f); i++)
         run->result->targets[i].name = fleet_target(f, i)->name;
     run->session = session_new(repo_keys(run->repo), repo_random(run->repo));
-    if (pipeline_start(run->repo, run->session, run->options->threads,
-                       run->options->memory, run->options->dry_run, &run->progress,
-                       &run->pipeline, e)
-        < 0)
+    struct pipeline_options po = { .repo = run->repo,
+                                   .session = run->session,
+                                   .threads = run->options->threads,
+                                   .memory = run->options->memory,
+                                   .dry_run = run->options->dry_run,
+                                   .unordered = source_traits(run->source)
+                                              & SOURCE_UNORDERED,
+                                   .progress = &run->progress };
+    if (pipeline_start(&po, &run->pipeline, e) < 0)
         return -1;
     if (run->parent) {
         run->progress.expected_bytes = run->parent->info.root.bytes;

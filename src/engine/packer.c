@@ -59,16 +59,17 @@ struct packer {
 static int store_node(void *arg, enum chunk_kind kind, struct slice plain,
                       struct chunk_id *id, struct err *e);
 
-struct packer *
-packer_new(struct repo *r, const struct session *s, bool dry_run, bool threaded,
-           struct backup_progress *progress)
+int
+packer_new(const struct pipeline_options *o, bool threaded, struct packer **out,
+           struct err *e)
 {
-    struct packer *p = mem_zalloc(sizeof *p);
+    struct packer *p = *out = mem_zalloc(sizeof *p);
+    struct repo *r = o->repo;
 
     p->repo = r;
-    p->session = s;
-    p->dry_run = dry_run;
-    p->progress = progress;
+    p->session = o->session;
+    p->dry_run = o->dry_run;
+    p->progress = o->progress;
     p->waiting_end = &p->waiting;
     p->closed_bundle = -1;
     p->scribe = threaded ? pack_scribe_new() : NULL;
@@ -77,7 +78,7 @@ packer_new(struct repo *r, const struct session *s, bool dry_run, bool threaded,
     chunk_tools_init(&p->tools, repo_level(r));
     p->manifest = manifest_writer_new(repo_keys(r), store_node, p);
     pthread_mutex_init(&p->used_lock, NULL);
-    return p;
+    return o->unordered ? manifest_writer_sort(p->manifest, repo_dir(r), e) : 0;
 }
 
 void

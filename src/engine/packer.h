@@ -7,8 +7,8 @@
 struct packer;
 
 /* `threaded`: packs are written by a thread of their own. */
-struct packer *packer_new(struct repo *r, const struct session *s, bool dry_run,
-                          bool threaded, struct backup_progress *progress);
+MUST_USE int packer_new(const struct pipeline_options *o, bool threaded,
+                        struct packer **out, struct err *e);
 void packer_free(struct packer *p);
 /* Does not keep the item; takes its list of entries. */
 MUST_USE int packer_take(struct packer *p, struct item *it, struct err *e);

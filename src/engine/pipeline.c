@@ -186,23 +186,21 @@ buffer_count(uint64_t memory, unsigned usual)
 }
 
 int
-pipeline_start(struct repo *r, const struct session *s, unsigned threads, uint64_t memory,
-               bool dry_run, struct backup_progress *progress, struct pipeline **out,
-               struct err *e)
+pipeline_start(const struct pipeline_options *o, struct pipeline **out, struct err *e)
 {
-    struct pipeline *p = mem_zalloc(sizeof *p);
+    struct pipeline *p = *out = mem_zalloc(sizeof *p);
 
-    p->repo = r;
-    p->session = s;
-    p->progress = progress;
-    p->threads = threads < THREADS_MAX ? threads : THREADS_MAX;
+    p->repo = o->repo;
+    p->session = o->session;
+    p->progress = o->progress;
+    p->threads = o->threads < THREADS_MAX ? o->threads : THREADS_MAX;
     p->batch_end = &p->batch;
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->done, NULL);
     p->order = queue_new(ORDER_MAX);
     p->work = queue_new(ORDER_MAX);
-    p->block_count = buffer_count(memory, BLOCKS);
-    p->sealed_count = buffer_count(memory, SEALED_BUFFERS);
+    p->block_count = buffer_count(o->memory, BLOCKS);
+    p->sealed_count = buffer_count(o->memory, SEALED_BUFFERS);
     p->blocks = queue_new(p->block_count);
     p->sealed = queue_new(p->sealed_count);
     for (size_t i = 0; i < p->block_count; i++) {
@@ -214,8 +212,8 @@ pipeline_start(struct repo *r, const struct session *s, unsigned threads, uint64
         (void)queue_put(p->sealed, p->sealed_memory[i]);
     }
     chunk_tools_init(&p->inline_tools, 1);
-    p->packer = packer_new(r, s, dry_run, p->threads > 0, progress);
-    *out = p;
+    if (packer_new(o, p->threads > 0, &p->packer, e) < 0)
+        return -1;
     for (unsigned i = 0; i < p->threads; i++) {
         if (pthread_create(&p->workers[i], NULL, worker, p) != 0)
             return err_set(e, ERR_IO, 0, "cannot start a thread");

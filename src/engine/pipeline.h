@@ -73,9 +73,18 @@ struct item {
 
 struct pipeline;
 
-MUST_USE int pipeline_start(struct repo *r, const struct session *s, unsigned threads,
-                            uint64_t memory, bool dry_run,
-                            struct backup_progress *progress, struct pipeline **out,
+struct pipeline_options {
+    struct repo *repo;
+    const struct session *session;
+    unsigned threads;
+    uint64_t memory;
+    bool dry_run;
+    bool unordered; /* entries come in any order */
+    struct backup_progress *progress;
+};
+
+/* What could not be started whole is in *out too, for pipeline_free(). */
+MUST_USE int pipeline_start(const struct pipeline_options *o, struct pipeline **out,
                             struct err *e);
 
 /* The reader's side. All fail with -1 once any stage has failed. */

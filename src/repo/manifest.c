@@ -1,4 +1,6 @@
 #include "repo/manifest.h"
+#include "base/text.h"
+#include "state/sorter.h"
 
 #include "entry_format.h"
 
@@ -28,7 +30,9 @@ struct manifest_writer {
     node_store_fn *store;
     void *arg;
     struct level levels[TREE_LEVELS_MAX];
-    unsigned top; /* the highest level with anything in it */
+    unsigned top;           /* the highest level with anything in it */
+    struct sorter *sorter;  /* NULL: entries come in order */
+    struct buf key, record; /* of an entry that is sorted */
 };
 
 static void
@@ -63,11 +67,22 @@ manifest_writer_new(const struct keys *k, node_store_fn *store, void *arg)
     return w;
 }
 
+int
+manifest_writer_sort(struct manifest_writer *w, const char *dir, struct err *e)
+{
+    w->key = BUF(ENTRY_PATH_MAX);
+    w->record = BUF(ENTRY_PATH_MAX + ENTRY_XATTR_MAX + 4096);
+    return sorter_new(dir, &w->sorter, e);
+}
+
 void
 manifest_writer_free(struct manifest_writer *w)
 {
     if (!w)
         return;
+    sorter_free(w->sorter);
+    buf_release(&w->key);
+    buf_release(&w->record);
     for (size_t i = 0; i < TREE_LEVELS_MAX; i++) {
         buf_release(&w->levels[i].node);
         buf_release(&w->levels[i].last);
@@ -149,8 +164,8 @@ add_child(struct manifest_writer *w, unsigned level, struct slice first,
     return ends(w, l, first, INNER_ODDS) && l->count > 1 ? end_node(w, level, e) : 0;
 }
 
-int
-manifest_add(struct manifest_writer *w, const struct entry *en, struct err *e)
+static int
+add_next(struct manifest_writer *w, const struct entry *en, struct err *e)
 {
     struct level *l = &w->levels[0];
     struct chunk_id xattrs;
@@ -166,11 +181,60 @@ manifest_add(struct manifest_writer *w, const struct entry *en, struct err *e)
     return ends(w, l, en->path, LEAF_ODDS) ? end_node(w, 0, e) : 0;
 }
 
+/* A path as a key whose bytes are in entry_order(): no path has a NUL. */
+static void
+turn_slashes(struct buf *path, uint8_t from, uint8_t to)
+{
+    for (size_t i = 0; i < path->len; i++)
+        if (path->ptr[i] == from)
+            path->ptr[i] = to;
+}
+
+int
+manifest_add(struct manifest_writer *w, const struct entry *en, struct err *e)
+{
+    struct entry_context alone = { 0 };
+
+    if (!w->sorter)
+        return add_next(w, en, e);
+    buf_clear(&w->key);
+    buf_clear(&w->record);
+    buf_put_slice(&w->key, en->path);
+    turn_slashes(&w->key, '/', 0);
+    entry_put(&w->record, &alone, en, NULL);
+    if (sorter_put(w->sorter, buf_slice(&w->key), buf_slice(&w->record), e) == 0)
+        return 0;
+    return e->kind == ERR_EXISTS
+             ? err_set(e, ERR_EXISTS, 0, "%s is there twice", text_of_name(en->path))
+             : -1;
+}
+
+static int
+add_sorted(void *arg, struct slice key, struct slice value, struct err *e)
+{
+    struct manifest_writer *w = arg;
+    struct entry_context alone = { 0 };
+    struct reader r = reader_of(value);
+    struct chunk_id unused;
+    struct entry en = { 0 };
+    bool apart = false;
+
+    buf_clear(&w->key);
+    buf_put_slice(&w->key, key);
+    turn_slashes(&w->key, 0, '/');
+    if (!entry_get(&r, &alone, &en, &unused, &apart) || apart)
+        return err_set(e, ERR_IO, 0, "an entry was damaged while it was sorted");
+    en.path = buf_slice(&w->key);
+    return add_next(w, &en, e);
+}
+
 int
 manifest_finish(struct manifest_writer *w, struct manifest_root *out, struct err *e)
 {
     unsigned level = 0;
 
+    if (w->sorter && sorter_each(w->sorter, add_sorted, w, e) < 0)
+        return -1;
     for (; level < w->top; level++)
         if (w->levels[level].count > 0 && end_node(w, level, e) < 0)
             return -1;

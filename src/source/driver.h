@@ -27,14 +27,17 @@ struct source_ops {
 struct source {
     const struct source_ops *ops;
     struct source_options opt;
-    char *identity;   /* owned; freed by source_close() */
-    struct buf facts; /* the same; filled by the end of the walk */
-    bool given;       /* an entry was given and not yet followed by another */
-    bool reading;     /* between read_begin and read_end */
+    char *identity;    /* owned; freed by source_close() */
+    struct buf facts;  /* the same; filled by the end of the walk */
+    uint64_t expected; /* bytes in all, if they can be guessed at the beginning */
+    bool given;        /* an entry was given and not yet followed by another */
+    bool reading;      /* between read_begin and read_end */
 };
 
 int files_open(const struct conf_source *c, const struct source_options *o,
                struct source **out, struct err *e);
+int postgres_open(const struct conf_source *c, const struct source_options *o,
+                  struct source **out, struct err *e);
 int sqlite_open(const struct conf_source *c, const struct source_options *o,
                 struct source **out, struct err *e);
 int command_open(const struct conf_source *c, const struct source_options *o,

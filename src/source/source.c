@@ -8,6 +8,7 @@ static int (*const kinds[])(const struct conf_source *, const struct source_opti
                             struct source **, struct err *) = {
     [SOURCE_FILES] = files_open,
     [SOURCE_COMMAND] = command_open,
+    [SOURCE_POSTGRES] = postgres_open,
     [SOURCE_SQLITE] = sqlite_open,
 };
 
@@ -111,6 +112,12 @@ const char *
 source_moved(const struct source *s)
 {
     return s->ops->moved;
+}
+
+uint64_t
+source_expected(const struct source *s)
+{
+    return s->expected;
 }
 
 struct slice

@@ -17,7 +17,7 @@ cache_open(struct state *s, const char *dir)
     struct err ignored = { 0 };
 
     for (int i = 0; i < 2; i++) {
-        if (sql_open(&s->cache, path, "OFF", cache_schema, &ignored) == 0)
+        if (sql_open_shared(&s->cache, path, "OFF", cache_schema, &ignored) == 0)
             return;
         log_info("the cache is made anew: %s", err_text(&ignored));
         sql_close(&s->cache);

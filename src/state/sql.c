@@ -15,13 +15,8 @@ fail(struct sql *q, struct err *e)
 }
 
 int
-sql_open(struct sql *q, const char *path, const char *synchronous, const char *schema,
-         struct err *e)
+sql_open(struct sql *q, const char *path, const char *setup, struct err *e)
 {
-    AUTOFREE char *setup = mem_printf("PRAGMA journal_mode=WAL; PRAGMA synchronous=%s;"
-                                      "PRAGMA cache_size=-2048;%s",
-                                      synchronous, schema);
-
     if (sqlite3_open_v2(path, &q->db,
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
                         NULL)
@@ -31,6 +26,17 @@ sql_open(struct sql *q, const char *path, const char *synchronous, const char *s
     if (sqlite3_exec(q->db, setup, NULL, NULL, NULL) != SQLITE_OK)
         return fail(q, e);
     return 0;
+}
+
+int
+sql_open_shared(struct sql *q, const char *path, const char *synchronous,
+                const char *schema, struct err *e)
+{
+    AUTOFREE char *setup = mem_printf("PRAGMA journal_mode=WAL; PRAGMA synchronous=%s;"
+                                      "PRAGMA cache_size=-2048;%s",
+                                      synchronous, schema);
+
+    return sql_open(q, path, setup, e);
 }
 
 void

@@ -22,8 +22,11 @@ struct sql {
     } cached[SQL_STATEMENTS];
 };
 
-MUST_USE int sql_open(struct sql *q, const char *path, const char *synchronous,
-                      const char *schema, struct err *e);
+/* Opens or makes it and runs `setup`. */
+MUST_USE int sql_open(struct sql *q, const char *path, const char *setup, struct err *e);
+/* The same for one that is kept and may be shared: with a write-ahead log. */
+MUST_USE int sql_open_shared(struct sql *q, const char *path, const char *synchronous,
+                             const char *schema, struct err *e);
 void sql_close(struct sql *q);
 
 MUST_USE int sql_run(struct sql *q, const char *query, const char *types, ...);

@@ -42,7 +42,7 @@ state_open(const char *dir, bool temporary, struct state **out, struct err *e)
     pthread_mutex_init(&s->lock, &attr);
     pthread_mutexattr_destroy(&attr);
     pthread_mutex_init(&s->cache_lock, NULL);
-    if (sql_open(&s->main, path, temporary ? "OFF" : "FULL", schema, e) < 0) {
+    if (sql_open_shared(&s->main, path, temporary ? "OFF" : "FULL", schema, e) < 0) {
         state_close(s);
         return err_in(e, "opening the local state %s", path);
     }

@@ -241,6 +241,21 @@ a_very_deep_tree_is_removed_with_few_descriptors(void **state)
     assert_int_equal(access(top, F_OK), -1);
 }
 
+static void
+a_path_becomes_absolute(void **state)
+{
+    AUTOFREE char *here = getcwd(NULL, 0);
+    AUTOFREE char *expected = mem_printf("%s/a/b", here);
+    AUTOFREE char *relative = fs_absolute("a/b/");
+    AUTOFREE char *absolute = fs_absolute("/x/y//");
+    AUTOFREE char *root = fs_absolute("/");
+
+    (void)state;
+    assert_string_equal(relative, expected);
+    assert_string_equal(absolute, "/x/y");
+    assert_string_equal(root, "/");
+}
+
 int
 main(void)
 {
@@ -256,6 +271,7 @@ main(void)
         cmocka_unit_test(a_lock_that_is_held_is_told_with_its_holder),
         cmocka_unit_test(a_lock_ends_with_its_process),
         cmocka_unit_test(a_tree_is_removed_without_following_links),
+        cmocka_unit_test(a_path_becomes_absolute),
         cmocka_unit_test(a_very_deep_tree_is_removed_with_few_descriptors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

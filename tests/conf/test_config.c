@@ -121,7 +121,11 @@ every_key_reaches_its_field(void **state)
         "  - name: t\n"
         "    command: { argv: [dump, --all], min-size: 1KiB }\n"
         "  - name: u\n"
-        "    command: { stages: [[dump, --all], [sed, s/a/b/, -n]], end-mark: done }\n";
+        "    command: { stages: [[dump, --all], [sed, s/a/b/, -n]], end-mark: done }\n"
+        "  - name: v\n"
+        "    postgres: { dsn: service=shop, password: { env: P }, checkpoint: spread,\n"
+        "      max-rate: 8MiB }\n"
+        "  - { name: w, sqlite: { path: /app.db, count-rows: true } }\n";
     CLEANUP(conf_free_p) struct conf *c = NULL;
     struct err e = { 0 };
 
@@ -151,6 +155,14 @@ every_key_reaches_its_field(void **state)
     assert_null(c->sources[2].command.stages[1][3]);
     assert_null(c->sources[2].command.stages[2]);
     assert_string_equal(c->sources[2].command.end_mark, "done");
+    assert_int_equal(c->sources[3].kind, SOURCE_POSTGRES);
+    assert_string_equal(c->sources[3].postgres.dsn, "service=shop");
+    assert_string_equal(c->sources[3].postgres.password.value, "P");
+    assert_true(c->sources[3].postgres.spread);
+    assert_true(c->sources[3].postgres.max_rate == 8 << 20);
+    assert_int_equal(c->sources[4].kind, SOURCE_SQLITE);
+    assert_string_equal(c->sources[4].sqlite.path, "/app.db");
+    assert_true(c->sources[4].sqlite.count_rows);
 }
 
 /* Three copies in one room cannot stand on two sites. */
@@ -322,9 +334,18 @@ static const struct mistake mistakes[] = {
     { "paths: [/srv/shop/uploads]", "paths: [~/srv]", "must be an absolute path" },
     { "paths: [/srv/shop/uploads], ", "", "the key \"paths\" is missing in files" },
     { "argv: [/usr/bin/env], as: notes.txt }", "argv: [x] }, files: { paths: [/x] }",
-      "exactly one of files and command" },
+      "exactly one of files, command, postgres and sqlite" },
     { "command: { argv: [/usr/bin/env], as: notes.txt }", "allow-empty: true",
-      "exactly one of files and command" },
+      "exactly one of files, command, postgres and sqlite" },
+    { "command: { argv: [/usr/bin/env], as: notes.txt }",
+      "postgres: { dsn: \"host=a password=b\" }", "must not hold the password" },
+    { "command: { argv: [/usr/bin/env], as: notes.txt }",
+      "postgres: { dsn: \"postgresql://me:secret@db/shop\" }",
+      "must not hold the password" },
+    { "command: { argv: [/usr/bin/env], as: notes.txt }",
+      "postgres: { max-rate: 1KiB }", "max-rate must be at least 32 KiB" },
+    { "command: { argv: [/usr/bin/env], as: notes.txt }", "sqlite: { path: app.db }",
+      "must be an absolute path" },
     { "fleet: { quorum: 2 }", "fleet: 2", "fleet must be a map" },
     { "fleet: { quorum: 2 }", "targetss: []", "did you mean \"targets\"?" },
 };

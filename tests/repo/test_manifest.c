@@ -89,6 +89,24 @@ write_manifest(struct nodes *n, const struct entries *x)
     return root;
 }
 
+/* The same in an order that has nothing to do with that of the paths. */
+static struct manifest_root
+write_unordered(struct nodes *n, const struct entries *x)
+{
+    CLEANUP(manifest_writer_free_p)
+    struct manifest_writer *w = manifest_writer_new(n->keys, nodes_store, n);
+    struct manifest_root root = { .level = 77 };
+    struct err e = { 0 };
+    size_t step = 7919; /* a prime */
+
+    assert_ok(manifest_writer_sort(w, "/tmp", &e), &e);
+    for (size_t i = 0; i < x->count; i++)
+        assert_ok(manifest_add(w, &x->list[i * step % x->count], &e), &e);
+    assert_err(manifest_add(w, &x->list[0], &e), &e, ERR_EXISTS);
+    assert_ok(manifest_finish(w, &root, &e), &e);
+    return root;
+}
+
 static void
 assert_same_entry(const struct entry *a, const struct entry *b)
 {
@@ -732,10 +750,34 @@ a_node_that_cannot_be_stored_ends_the_writing(void **state)
     assert_int_equal(e.kind, ERR_FULL);
 }
 
+/* Slashes come first, whatever stands beside them; attributes of any size come along. */
+static void
+entries_in_any_order_make_the_same_manifest(void **state)
+{
+    static const char *const odd[] = { "a",   "a/b",   "a/b/c", "a-b",
+                                       "a b", "a\x01", "a0",    "\xff\xff" };
+    AUTOBUF struct buf xattrs = BUF(ENTRY_XATTR_MAX);
+    ENTRIES(x);
+    NODES(n);
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(odd); i++)
+        add_path(&x, slice_str(odd[i]), i);
+    entry_xattr_put(&xattrs, SLICE("user.big"),
+                    slice_of(buf_room(&xattrs, 60000), 50000));
+    x.list[3].xattrs = buf_slice(&xattrs);
+    add_tree(&x, 20000);
+    struct manifest_root a = write_manifest(&n, &x), b = write_unordered(&n, &x);
+    assert_true(chunk_id_equal(&a.id, &b.id));
+    assert_int_equal(a.entries, b.entries);
+    assert_int_equal(a.bytes, b.bytes);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(entries_in_any_order_make_the_same_manifest),
         cmocka_unit_test(an_empty_manifest_has_no_entries),
         cmocka_unit_test(fifty_thousand_entries_come_back_in_order),
         cmocka_unit_test(seeking_finds_what_a_search_of_all_finds),
