@@ -9,7 +9,8 @@ libcurl4-openssl-dev libssl-dev libsqlite3-dev libyaml-dev libjansson-dev
 libexpat1-dev libpq-dev"
 tests="libcmocka-dev ceph-mon ceph-osd radosgw ceph-common rsync acl attr strace
 mandoc python3 python3-nacl python3-cryptography python3-zstandard clang-format
-cppcheck curl iproute2 e2fsprogs util-linux procps time libxml2-utils postgresql-15"
+cppcheck curl iproute2 e2fsprogs util-linux procps time libxml2-utils postgresql-15
+redis-server"
 bench="restic borgbackup time postgresql-15 rsync python3 curl iproute2"
 
 wanted=

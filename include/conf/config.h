@@ -46,7 +46,8 @@ struct conf_target {
     X(FILES, "files")     \
     X(COMMAND, "command") \
     X(POSTGRES, "postgres") \
-    X(SQLITE, "sqlite")
+    X(SQLITE, "sqlite") \
+    X(REDIS, "redis")
 
 enum source_kind {
 #define X(kind, name) SOURCE_##kind,
@@ -85,6 +86,14 @@ struct conf_source {
         char *path;
         bool count_rows; /* of each table, for the snapshot's facts */
     } sqlite;
+    struct {
+        char *socket;    /* or */
+        char *host;      /* NULL: 127.0.0.1 */
+        unsigned port;   /* 0: 6379 */
+        char *user;      /* may be NULL */
+        struct conf_secret password;
+        char *client;    /* NULL: redis-cli */
+    } redis;
 };
 
 #define COMPRESSION_AUTO 0

@@ -148,6 +148,23 @@ static const struct conf_key sqlite_keys[] = {
     { .type = CONF_END },
 };
 
+static const struct conf_key redis_keys[] = {
+    { .name = "socket", .type = CONF_PATH, .at = AT(redis.socket),
+      .help = "The server's socket. Default: it is reached by host and port." },
+    { .name = "host", .type = CONF_STRING, .at = AT(redis.host),
+      .help = "The server's host. Default: 127.0.0.1." },
+    { .name = "port", .type = CONF_COUNT, .at = AT(redis.port), .min = 1, .max = 65535,
+      .help = "Its port. Default: 6379." },
+    { .name = "user", .type = CONF_STRING, .at = AT(redis.user),
+      .help = "The user, where the server has several. Default: its default user." },
+    { .name = "password", .type = CONF_SECRET, .at = AT(redis.password),
+      .help = "The password. Default: none." },
+    { .name = "client", .type = CONF_STRING, .at = AT(redis.client),
+      .help = "The client program, redis-cli or valkey-cli, or its path; the check tool "
+              "is looked for beside it. Default: redis-cli." },
+    { .type = CONF_END },
+};
+
 static const struct conf_key source_keys[] = {
     { .name = "name", .type = CONF_NAME, .at = AT(name), .flags = CONF_REQUIRED,
       .help = "What commands and snapshots call this source; unique." },
@@ -160,6 +177,8 @@ static const struct conf_key source_keys[] = {
               "protocol." },
     { .name = "sqlite", .type = CONF_MAP, .keys = sqlite_keys,
       .help = "Back up a SQLite database, also while it is written to." },
+    { .name = "redis", .type = CONF_MAP, .keys = redis_keys,
+      .help = "Back up a Redis or Valkey server." },
     { .name = "allow-empty", .type = CONF_BOOL, .at = AT(allow_empty),
       .help = "A missing or empty source is no error. Default: false." },
     { .type = CONF_END },
@@ -389,6 +408,14 @@ check_dsn(const struct conf_source *s, const struct yaml_node *n, struct err *e)
 }
 
 static int
+check_redis(const struct conf_source *s, const struct yaml_node *n, struct err *e)
+{
+    if (s->redis.socket && (s->redis.host || s->redis.port))
+        return yaml_node_error(n, e, "redis has a socket, or host and port, not both");
+    return 0;
+}
+
+static int
 check_sources(struct conf *c, const struct yaml_node *root, struct err *e)
 {
     const struct yaml_node *list = yaml_node_get(root, "sources");
@@ -401,6 +428,9 @@ check_sources(struct conf *c, const struct yaml_node *root, struct err *e)
             return yaml_node_error(yaml_node_get(n, "name"), e,
                                    "there is another source named %s", s->name);
         if (find_kind(s, n, e) < 0)
+            return -1;
+        if (s->kind == SOURCE_REDIS
+            && check_redis(s, yaml_node_get(n, "redis"), e) < 0)
             return -1;
         if (s->kind == SOURCE_POSTGRES
             && check_dsn(s, yaml_node_get(n, "postgres"), e) < 0)

@@ -10,6 +10,7 @@ static int (*const kinds[])(const struct conf_source *, const struct source_opti
     [SOURCE_COMMAND] = command_open,
     [SOURCE_POSTGRES] = postgres_open,
     [SOURCE_SQLITE] = sqlite_open,
+    [SOURCE_REDIS] = redis_open,
 };
 
 int

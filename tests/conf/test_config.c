@@ -125,7 +125,10 @@ every_key_reaches_its_field(void **state)
         "  - name: v\n"
         "    postgres: { dsn: service=shop, password: { env: P }, checkpoint: spread,\n"
         "      max-rate: 8MiB }\n"
-        "  - { name: w, sqlite: { path: /app.db, count-rows: true } }\n";
+        "  - { name: w, sqlite: { path: /app.db, count-rows: true } }\n"
+        "  - { name: x, redis: { socket: /s, user: u, password: { file: /p },"
+        " client: valkey-cli } }\n"
+        "  - { name: y, redis: { host: h, port: 7000 } }\n";
     CLEANUP(conf_free_p) struct conf *c = NULL;
     struct err e = { 0 };
 
@@ -163,6 +166,13 @@ every_key_reaches_its_field(void **state)
     assert_int_equal(c->sources[4].kind, SOURCE_SQLITE);
     assert_string_equal(c->sources[4].sqlite.path, "/app.db");
     assert_true(c->sources[4].sqlite.count_rows);
+    assert_int_equal(c->sources[5].kind, SOURCE_REDIS);
+    assert_string_equal(c->sources[5].redis.socket, "/s");
+    assert_string_equal(c->sources[5].redis.user, "u");
+    assert_string_equal(c->sources[5].redis.password.value, "/p");
+    assert_string_equal(c->sources[5].redis.client, "valkey-cli");
+    assert_string_equal(c->sources[6].redis.host, "h");
+    assert_int_equal(c->sources[6].redis.port, 7000);
 }
 
 /* Three copies in one room cannot stand on two sites. */
@@ -334,16 +344,20 @@ static const struct mistake mistakes[] = {
     { "paths: [/srv/shop/uploads]", "paths: [~/srv]", "must be an absolute path" },
     { "paths: [/srv/shop/uploads], ", "", "the key \"paths\" is missing in files" },
     { "argv: [/usr/bin/env], as: notes.txt }", "argv: [x] }, files: { paths: [/x] }",
-      "exactly one of files, command, postgres and sqlite" },
+      "exactly one of files, command, postgres, sqlite and redis" },
     { "command: { argv: [/usr/bin/env], as: notes.txt }", "allow-empty: true",
-      "exactly one of files, command, postgres and sqlite" },
+      "exactly one of files, command, postgres, sqlite and redis" },
     { "command: { argv: [/usr/bin/env], as: notes.txt }",
       "postgres: { dsn: \"host=a password=b\" }", "must not hold the password" },
     { "command: { argv: [/usr/bin/env], as: notes.txt }",
       "postgres: { dsn: \"postgresql://me:secret@db/shop\" }",
       "must not hold the password" },
     { "command: { argv: [/usr/bin/env], as: notes.txt }",
-      "postgres: { max-rate: 1KiB }", "max-rate must be at least 32 KiB" },
+      "postgres: { max-rate: 1KiB }", "max-rate must be at least 32.0 KiB" },
+    { "command: { argv: [/usr/bin/env], as: notes.txt }",
+      "redis: { socket: /s, port: 7000 }", "redis has a socket, or host and port" },
+    { "command: { argv: [/usr/bin/env], as: notes.txt }", "redis: { port: 70000 }",
+      "port must be at most 65535" },
     { "command: { argv: [/usr/bin/env], as: notes.txt }", "sqlite: { path: app.db }",
       "must be an absolute path" },
     { "fleet: { quorum: 2 }", "fleet: 2", "fleet must be a map" },
