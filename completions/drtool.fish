@@ -59,7 +59,7 @@ complete -c drtool -n '__drtool_in "restore"' -l exclude -x -d 'leave out what m
 complete -c drtool -n '__drtool_in "restore"' -l overwrite -x -a 'always if-changed never' -d 'what to do with files that exist (default: always)'
 complete -c drtool -n '__drtool_in "restore"' -l owner -x -a 'auto numeric skip' -d 'how to set owners (default: by name where known, as root)'
 complete -c drtool -n '__drtool_in "restore"' -l numeric-owner -d 'the same as --owner numeric'
-complete -c drtool -n '__drtool_in "restore"' -l tablespace -x -d 'PostgreSQL: the tablespace with number A, or that was at A, goes to DIR; may be repeated'
+complete -c drtool -n '__drtool_in "restore"' -l tablespace -x -d 'put the tablespace with number A, or that was at A, into DIR; may be repeated'
 complete -c drtool -n '__drtool_in "restore"' -l plan -d 'tell what would be read, and restore nothing'
 complete -c drtool -n '__drtool_in "restore"' -l threads -x -d 'fetch and write with N threads (default: 4, from afar 16)'
 complete -c drtool -n '__drtool_in "restore"' -l memory -x -d 'take no more memory than about SIZE, 48MiB or more'

@@ -186,8 +186,7 @@ static const struct option options[] = {
     { OPT_FLAG, "numeric-owner", 0, NULL, AT(numeric), COMPLETE_NONE,
       "the same as --owner numeric" },
     { OPT_STRINGS, "tablespace", 0, "A=DIR", AT(tablespaces), COMPLETE_NONE,
-      "PostgreSQL: the tablespace with number A, or that was at A, goes to DIR; may be "
-      "repeated" },
+      "put the tablespace with number A, or that was at A, into DIR; may be repeated" },
     { OPT_FLAG, "plan", 0, NULL, AT(plan), COMPLETE_NONE,
       "tell what would be read, and restore nothing" },
     { OPT_COUNT, "threads", 0, "N", AT(threads), COMPLETE_NONE,
