@@ -56,12 +56,14 @@ next_space(struct slice *facts, const char **number, const char **was)
 {
     const char *name;
 
-    while (facts_next(facts, &name, was))
-        if (strncmp(name, SPACE, strlen(SPACE)) == 0) {
-            *number = name + strlen(SPACE);
-            return strlen(*number) > 0
-                && strspn(*number, "0123456789") == strlen(*number);
-        }
+    while (facts_next(facts, &name, was)) {
+        if (strncmp(name, SPACE, strlen(SPACE)) != 0)
+            continue;
+        *number = name + strlen(SPACE);
+        size_t digits = strspn(*number, "0123456789"); /* it becomes part of a path */
+        if (digits > 0 && !(*number)[digits])
+            return true;
+    }
     return false;
 }
 
@@ -218,7 +220,7 @@ restore_all(struct repo *r, const struct recover_options *o,
     while (next_space(&facts, &number, &was))
         if (restore_space(r, o, number, was, &owner, result, e) < 0)
             return -1;
-    if (result->damaged > 0)
+    if (result->damaged + result->blocked > 0)
         return 0;
     ro.exclude = NULL;
     ro.paths = control;
@@ -240,7 +242,7 @@ engine_recover(struct repo *r, const struct recover_options *o,
         || fs_replace(mark, slice_str(id), 0600, e) < 0
         || restore_all(r, o, result, e) < 0)
         return -1;
-    if (result->damaged > 0)
+    if (result->damaged + result->blocked > 0)
         return 0;
     if (unlink(mark) < 0)
         return err_sys(e, errno, "removing %s", mark);

@@ -96,8 +96,18 @@ take_tablespaces(struct stream *s, struct buf *facts, struct err *e)
     for (int i = 0; good && i < PQntuples(r); i++) {
         AUTOFREE char *name = mem_printf("tablespace/%s", PQgetvalue(r, i, 0));
         s->expected += strtoull(PQgetvalue(r, i, 2), NULL, 10) << 10;
-        if (!PQgetisnull(r, i, 0))
-            facts_put(facts, name, PQgetvalue(r, i, 1));
+        if (PQgetisnull(r, i, 0))
+            continue;
+        const char *number = PQgetvalue(r, i, 0); /* restore makes a path of it */
+        good = number[0] && number[strspn(number, "0123456789")] == 0;
+        /* A restore knows tablespaces by these alone: none may be left out. */
+        facts_put(facts, name, PQgetvalue(r, i, 1));
+        if (!facts_get(buf_slice(facts), name)) {
+            PQclear(r);
+            return err_set(e, ERR_SOURCE, 0,
+                           "PostgreSQL: there are too many tablespaces, or the place of "
+                           "one is not UTF-8");
+        }
     }
     PQclear(r);
     return good ? 0 : malformed(e);
