@@ -225,8 +225,7 @@ fs_lock(const char *path, int64_t wait_ms, int *out_fd, struct err *e)
             holder[n > 0 ? n : 0] = 0;
             return err_set(e, ERR_CONFLICT, 0,
                            "another run is active (process %s holds %s); use --wait to "
-                           "wait",
-                           holder[0] ? holder : "unknown", path);
+                           "wait", holder[0] ? holder : "unknown", path);
         }
         clock_sleep_ms(100);
     }

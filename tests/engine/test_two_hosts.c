@@ -96,51 +96,47 @@ a_target_made_anew_by_one_host_is_one_for_the_other(void **state)
     verify_well(&b, 3);
 }
 
-/* Target 0 is lost behind a's back, b makes it anew, and a must take it. */
+/* A host whose clock is far ahead writes the header of a target: of a new one, or again
+ * that of one which was damaged. Then the target is lost, another host makes it anew, and
+ * the first has to take it. */
 static void
-make_anew_by(struct lab *a, struct lab *b)
+header_written_ahead(bool anew)
 {
+    LAB(a);
+    CLEANUP(leave) struct lab b;
+
+    join(&a, &b);
+    back_up_well(&b);
+    clock_skew(15 * 3600);
+    if (anew) {
+        empty_target(&a, 0);
+        add_target(&a, 0);
+    } else {
+        folder_write(&a.site.folder, "t0/drt.repo", SLICE("damaged"));
+        assert_int_equal(state_seen(&a, 0), TARGET_UP); /* mended */
+        assert_int_equal(state_seen(&a, 0), TARGET_UP);
+    }
     clock_skew(0);
     clock_sleep_ms(2100); /* whole seconds tell what is later */
-    empty_target(a, 0);
-    add_target(b, 0);
-    assert_int_equal(state_seen(a, 0), TARGET_UP);
-    sync_well(b);
-    verify_well(b, 1);
+    empty_target(&a, 0);
+    add_target(&b, 0);
+    assert_int_equal(state_seen(&a, 0), TARGET_UP);
+    sync_well(&b);
+    verify_well(&b, 1);
 }
 
-/* A host whose clock is far ahead makes a target: what another host makes after it is
- * later all the same. */
 static void
 a_clock_that_is_ahead_makes_no_target_too_new(void **state)
 {
-    LAB(a);
-    CLEANUP(leave) struct lab b;
-
     (void)state;
-    join(&a, &b);
-    back_up_well(&b);
-    clock_skew(15 * 3600);
-    empty_target(&a, 0);
-    add_target(&a, 0);
-    make_anew_by(&a, &b);
+    header_written_ahead(true);
 }
 
-/* The same when it only wrote a damaged header again. */
 static void
 a_header_that_was_mended_is_as_old_as_before(void **state)
 {
-    LAB(a);
-    CLEANUP(leave) struct lab b;
-
     (void)state;
-    join(&a, &b);
-    back_up_well(&b);
-    clock_skew(15 * 3600);
-    folder_write(&a.site.folder, "t0/drt.repo", SLICE("damaged"));
-    assert_int_equal(state_seen(&a, 0), TARGET_UP); /* mended */
-    assert_int_equal(state_seen(&a, 0), TARGET_UP);
-    make_anew_by(&a, &b);
+    header_written_ahead(false);
 }
 
 /* What its provider had before, unless somebody says that it is meant; and never what is
