@@ -1,5 +1,6 @@
 #include "conf/config.h"
 #include "home.h"
+#include "sources.h"
 #include "base/fs.h"
 
 #include <stddef.h>
@@ -78,113 +79,6 @@ static const struct conf_key target_keys[] = {
 };
 
 #undef AT
-#define AT(field) offsetof(struct conf_source, field)
-
-static const char *const match_words[] = { "size,mtime", "inode", NULL };
-
-static const struct conf_key files_keys[] = {
-    { .name = "paths", .type = CONF_PATHS, .at = AT(files.paths),
-      .flags = CONF_REQUIRED | CONF_NO_HOME,
-      .help = "Absolute paths of files and folders." },
-    { .name = "exclude", .type = CONF_STRINGS, .at = AT(files.exclude),
-      .help = "Patterns of what is left out, by the rules of gitignore." },
-    { .name = "isolate", .type = CONF_STRINGS, .at = AT(files.isolate),
-      .help = "Patterns of files that never share a chunk with others and are not "
-              "compressed, because they hold secrets." },
-    { .name = "blocks", .type = CONF_STRINGS, .at = AT(files.blocks),
-      .help = "Patterns of further files that are updated in place, page by page, as "
-              "databases and disk images are: they are cut at fixed positions." },
-    { .name = "one-file-system", .type = CONF_BOOL, .at = AT(files.one_file_system),
-      .help = "Do not go into other file systems. Default: false." },
-    { .name = "match", .type = CONF_BOOL, .at = AT(files.match_inode),
-      .words = match_words,
-      .help = "How an unchanged file is known: by size, times and inode, or, where "
-              "inodes change, by \"size,mtime\" (in quotes). Default: inode." },
-    { .type = CONF_END },
-};
-
-static const struct conf_key command_keys[] = {
-    { .name = "argv", .type = CONF_STRINGS, .at = AT(command.argv),
-      .help = "The program and its arguments; its output is backed up if it exits 0." },
-    { .name = "stages", .type = CONF_ARGVS, .at = AT(command.stages),
-      .help = "Instead of argv: several commands, each a list, of which each reads what "
-              "the one before prints. All must exit 0." },
-    { .name = "as", .type = CONF_STRING, .at = AT(command.as),
-      .help = "The name that the output gets in the snapshot. Default: stdout." },
-    { .name = "min-size", .type = CONF_SIZE, .at = AT(command.min_bytes),
-      .help = "Fewer bytes are an error. Default: 1, with allow-empty 0." },
-    { .name = "end-mark", .type = CONF_STRING, .at = AT(command.end_mark),
-      .help = "A text that the last 4 KiB of the output must have, as whole dumps do: "
-              "without it there is no snapshot. Default: none is looked for." },
-    { .type = CONF_END },
-};
-
-static const char *const checkpoint_words[] = { "fast", "spread", NULL };
-
-static const struct conf_key postgres_keys[] = {
-    { .name = "dsn", .type = CONF_STRING, .at = AT(postgres.dsn),
-      .help = "How libpq connects, as in service=shop or host=/run/postgresql "
-              "user=backup. Default: its environment and its defaults." },
-    { .name = "password", .type = CONF_SECRET, .at = AT(postgres.password),
-      .help = "The password. Default: what libpq finds, as in ~/.pgpass." },
-    { .name = "checkpoint", .type = CONF_BOOL, .at = AT(postgres.spread),
-      .words = checkpoint_words,
-      .help = "Whether the checkpoint that a backup begins with is made at once (fast) "
-              "or over minutes (spread), which holds up others less. Default: fast." },
-    { .name = "max-rate", .type = CONF_SIZE, .at = AT(postgres.max_rate),
-      .min = (uint64_t)32 << 10, .max = (uint64_t)1 << 30,
-      .help = "Bytes a second that the server may send, 32KiB to 1GiB. Default: "
-              "unlimited." },
-    { .type = CONF_END },
-};
-
-static const struct conf_key sqlite_keys[] = {
-    { .name = "path", .type = CONF_PATH, .at = AT(sqlite.path),
-      .flags = CONF_REQUIRED | CONF_NO_HOME,
-      .help = "Absolute path of the database." },
-    { .name = "count-rows", .type = CONF_BOOL, .at = AT(sqlite.count_rows),
-      .help = "Count the rows of each table, for the facts of the snapshot. "
-              "Default: false." },
-    { .type = CONF_END },
-};
-
-static const struct conf_key redis_keys[] = {
-    { .name = "socket", .type = CONF_PATH, .at = AT(redis.socket),
-      .help = "The server's socket. Default: it is reached by host and port." },
-    { .name = "host", .type = CONF_STRING, .at = AT(redis.host),
-      .help = "The server's host. Default: 127.0.0.1." },
-    { .name = "port", .type = CONF_COUNT, .at = AT(redis.port), .min = 1, .max = 65535,
-      .help = "Its port. Default: 6379." },
-    { .name = "user", .type = CONF_STRING, .at = AT(redis.user),
-      .help = "The user, where the server has several. Default: its default user." },
-    { .name = "password", .type = CONF_SECRET, .at = AT(redis.password),
-      .help = "The password. Default: none." },
-    { .name = "client", .type = CONF_STRING, .at = AT(redis.client),
-      .help = "The client program, redis-cli or valkey-cli, or its path; the check tool "
-              "is looked for beside it. Default: redis-cli." },
-    { .type = CONF_END },
-};
-
-static const struct conf_key source_keys[] = {
-    { .name = "name", .type = CONF_NAME, .at = AT(name), .flags = CONF_REQUIRED,
-      .help = "What commands and snapshots call this source; unique." },
-    { .name = "files", .type = CONF_MAP, .keys = files_keys,
-      .help = "Back up files and folders." },
-    { .name = "command", .type = CONF_MAP, .keys = command_keys,
-      .help = "Back up what a command prints." },
-    { .name = "postgres", .type = CONF_MAP, .keys = postgres_keys,
-      .help = "Back up a PostgreSQL server, from version 15, over its replication "
-              "protocol." },
-    { .name = "sqlite", .type = CONF_MAP, .keys = sqlite_keys,
-      .help = "Back up a SQLite database, also while it is written to." },
-    { .name = "redis", .type = CONF_MAP, .keys = redis_keys,
-      .help = "Back up a Redis or Valkey server." },
-    { .name = "allow-empty", .type = CONF_BOOL, .at = AT(allow_empty),
-      .help = "A missing or empty source is no error. Default: false." },
-    { .type = CONF_END },
-};
-
-#undef AT
 #define AT(field) offsetof(struct conf, field)
 
 static const char *const orders[] = { "listed", "fastest", "cheapest", NULL };
@@ -213,8 +107,6 @@ static const struct conf_key fleet_keys[] = {
       .help = "What may wait on the local disk for slow targets. Default: 20 GiB." },
     { .type = CONF_END },
 };
-
-static const struct conf_source source_defaults = { .files.match_inode = true };
 
 const struct conf_key conf_keys[] = {
     { .name = "repository", .type = CONF_NAME, .at = AT(repository),
@@ -339,109 +231,6 @@ check_targets(struct conf *c, const struct yaml_node *root, struct err *e)
     return 0;
 }
 
-static const char *const kind_names[] = {
-#define X(kind, name) [SOURCE_##kind] = name,
-    SOURCE_KINDS(X)
-#undef X
-};
-
-const char *
-source_kind_name(enum source_kind kind)
-{
-    return kind_names[kind];
-}
-
-/* A source is of the kind whose key it has. `n` is its map. */
-static int
-find_kind(struct conf_source *s, const struct yaml_node *n, struct err *e)
-{
-    AUTOBUF struct buf all = BUF(1024);
-    size_t found = 0;
-
-    for (size_t i = 0; i < COUNT_OF(kind_names); i++) {
-        const char *before = i == 0 ? "" : i + 1 < COUNT_OF(kind_names) ? ", " : " and ";
-        buf_printf(&all, "%s%s", before, kind_names[i]);
-        if (!yaml_node_get(n, kind_names[i]))
-            continue;
-        s->kind = (enum source_kind)i;
-        found++;
-    }
-    return found == 1 ? 0
-         : yaml_node_error(n, e, "the source %s must have exactly one of %s", s->name,
-                           buf_cstr(&all));
-}
-
-static int
-check_command(struct conf_source *s, const struct yaml_node *n, struct err *e)
-{
-    size_t stages = 0;
-
-    if (!s->command.argv == !s->command.stages)
-        return yaml_node_error(n, e, "a command must have exactly one of argv and "
-                               "stages");
-    while (s->command.stages && s->command.stages[stages])
-        stages++;
-    if (stages > STAGES_MAX)
-        return yaml_node_error(yaml_node_get(n, "stages"), e,
-                               "a command has at most %d stages", STAGES_MAX);
-    if (!s->command.as)
-        s->command.as = mem_strdup("stdout");
-    if (strchr(s->command.as, '/'))
-        return yaml_node_error(yaml_node_get(n, "as"), e,
-                               "as must be a single name without /");
-    return 0;
-}
-
-/* The configuration is kept in snapshots: no secret may stand in it. */
-static int
-check_dsn(const struct conf_source *s, const struct yaml_node *n, struct err *e)
-{
-    const char *dsn = s->postgres.dsn ? s->postgres.dsn : "";
-    const char *user = strstr(dsn, "://");
-    const char *at = user ? strchr(user + 3, '@') : NULL;
-
-    if (strstr(dsn, "password") || (at && memchr(user + 3, ':', (size_t)(at - user) - 3)))
-        return yaml_node_error(yaml_node_get(n, "dsn"), e,
-                               "the dsn must not hold the password; write password: "
-                               "{ file: PATH }, or let libpq find it");
-    return 0;
-}
-
-static int
-check_redis(const struct conf_source *s, const struct yaml_node *n, struct err *e)
-{
-    if (s->redis.socket && (s->redis.host || s->redis.port))
-        return yaml_node_error(n, e, "redis has a socket, or host and port, not both");
-    return 0;
-}
-
-static int
-check_sources(struct conf *c, const struct yaml_node *root, struct err *e)
-{
-    const struct yaml_node *list = yaml_node_get(root, "sources");
-
-    for (size_t i = 0; i < c->source_count; i++) {
-        struct conf_source *s = &c->sources[i];
-        const struct yaml_node *n = &list->items[i];
-
-        if (conf_find_source(c, s->name) != s)
-            return yaml_node_error(yaml_node_get(n, "name"), e,
-                                   "there is another source named %s", s->name);
-        if (find_kind(s, n, e) < 0)
-            return -1;
-        if (s->kind == SOURCE_REDIS
-            && check_redis(s, yaml_node_get(n, "redis"), e) < 0)
-            return -1;
-        if (s->kind == SOURCE_POSTGRES
-            && check_dsn(s, yaml_node_get(n, "postgres"), e) < 0)
-            return -1;
-        if (s->kind == SOURCE_COMMAND
-            && check_command(s, yaml_node_get(n, "command"), e) < 0)
-            return -1;
-    }
-    return 0;
-}
-
 /* True if the targets do not all stand on one site. */
 static bool
 several_sites(const struct conf *c)
@@ -473,7 +262,8 @@ check(struct conf *c, const struct yaml_node *root, struct err *e)
 {
     const struct yaml_node *fleet = yaml_node_get(root, "fleet");
 
-    if (check_targets(c, root, e) < 0 || check_sources(c, root, e) < 0)
+    if (check_targets(c, root, e) < 0
+        || sources_check(c, yaml_node_get(root, "sources"), e) < 0)
         return -1;
     if (c->key.file && c->key.passphrase.from != SECRET_NONE)
         return yaml_node_error(yaml_node_get(root, "key"), e,
