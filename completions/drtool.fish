@@ -60,6 +60,13 @@ complete -c drtool -n '__drtool_in "restore"' -l overwrite -x -a 'always if-chan
 complete -c drtool -n '__drtool_in "restore"' -l owner -x -a 'auto numeric skip' -d 'how to set owners (default: by name where known, as root)'
 complete -c drtool -n '__drtool_in "restore"' -l numeric-owner -d 'the same as --owner numeric'
 complete -c drtool -n '__drtool_in "restore"' -l tablespace -x -d 'put the tablespace with number A, or that was at A, into DIR; may be repeated'
+complete -c drtool -n '__drtool_in "restore"' -l to-time -x -d 'have a PostgreSQL server replay its log to this moment'
+complete -c drtool -n '__drtool_in "restore"' -l to-lsn -x -d 'have it replay to this position'
+complete -c drtool -n '__drtool_in "restore"' -l to-xid -x -d 'have it replay to this transaction'
+complete -c drtool -n '__drtool_in "restore"' -l to-name -x -d 'have it replay to this restore point'
+complete -c drtool -n '__drtool_in "restore"' -l to-latest -d 'have it replay all that is stored (default, unless @WHEN is given)'
+complete -c drtool -n '__drtool_in "restore"' -l to-snapshot -d 'have it replay nothing behind the backup'
+complete -c drtool -n '__drtool_in "restore"' -l timeline -x -d 'along timeline T: a number, latest or current (default: latest)'
 complete -c drtool -n '__drtool_in "restore"' -l plan -d 'tell what would be read, and restore nothing'
 complete -c drtool -n '__drtool_in "restore"' -l threads -x -d 'fetch and write with N threads (default: 4, from afar 16)'
 complete -c drtool -n '__drtool_in "restore"' -l memory -x -d 'take no more memory than about SIZE, 48MiB or more'
@@ -84,6 +91,12 @@ complete -c drtool -n '__drtool_in "sync"' -l from -x -a '(__drtool_ask target)'
 complete -c drtool -n '__drtool_in "sync"' -l to -x -a '(__drtool_ask target)' -d 'copy only to TARGET'
 complete -c drtool -n '__drtool_in "sync"' -l dry-run -s n -d 'tell what would be copied, and copy nothing'
 complete -c drtool -n '__drtool_in "sync"' -l wait -x -d 'wait so long for another run on this host to end'
+complete -c drtool -n '__drtool_typed ""' -a wal
+complete -c drtool -n '__drtool_typed "wal"' -a push -d 'store files of a PostgreSQL server\'s log, as its archive_command'
+complete -c drtool -n '__drtool_in "wal push"' -F
+complete -c drtool -n '__drtool_typed "wal"' -a fetch -d 'bring a file of a server\'s log back, as its restore_command'
+complete -c drtool -n '__drtool_in "wal fetch"' -F
+complete -c drtool -n '__drtool_in "wal fetch"' -l system -x -d 'of the server with this system identifier (default: by the data folder we are in)'
 complete -c drtool -n '__drtool_typed ""' -a drill -d 'rehearse a recovery plan in a sandbox, with faults, and measure it'
 complete -c drtool -n '__drtool_in "drill"' -F
 complete -c drtool -n '__drtool_in "drill"' -l report -x -a '(__fish_complete_directories)' -d 'write report.json and junit.xml into DIR, however the drill ends'

@@ -12,7 +12,7 @@ _drtool() {
         *) typed+="${line[i]} " ;;
         esac
     done
-    opts= kind=words offers="init join backup snapshots restore ls dump diff verify sync drill status key target config completion help version"
+    opts= kind=words offers="init join backup snapshots restore ls dump diff verify sync wal drill status key target config completion help version"
     case "$typed" in
     "init "*)
         opts=" --yes-saved" kind=none
@@ -46,7 +46,7 @@ _drtool() {
         esac
         ;;
     "restore "*)
-        opts=" --to --include --exclude --overwrite --owner --numeric-owner --tablespace --plan --threads --memory" kind=snapshot
+        opts=" --to --include --exclude --overwrite --owner --numeric-owner --tablespace --to-time --to-lsn --to-xid --to-name --to-latest --to-snapshot --timeline --plan --threads --memory" kind=snapshot
         case $prev in
         --to) kind=dir ;;
         --include) kind=none ;;
@@ -54,6 +54,11 @@ _drtool() {
         --overwrite) kind=words; offers="always if-changed never" ;;
         --owner) kind=words; offers="auto numeric skip" ;;
         --tablespace) kind=none ;;
+        --to-time) kind=none ;;
+        --to-lsn) kind=none ;;
+        --to-xid) kind=none ;;
+        --to-name) kind=none ;;
+        --timeline) kind=none ;;
         --threads) kind=none ;;
         --memory) kind=none ;;
         esac
@@ -88,6 +93,15 @@ _drtool() {
         --from) kind=target ;;
         --to) kind=target ;;
         --wait) kind=none ;;
+        esac
+        ;;
+    "wal push "*)
+        opts="" kind=file
+        ;;
+    "wal fetch "*)
+        opts=" --system" kind=file
+        case $prev in
+        --system) kind=none ;;
         esac
         ;;
     "drill "*)
@@ -147,6 +161,7 @@ _drtool() {
     "version "*)
         opts="" kind=none
         ;;
+    "wal "*) kind=words offers="push fetch" ;;
     "key "*) kind=words offers="list add remove" ;;
     "target "*) kind=words offers="add check retire" ;;
     "config "*) kind=words offers="check" ;;

@@ -20,6 +20,7 @@
  * JUnit come from it. The drill statuses exclude all others. */
 #define STATUSES(X)                                                            \
     X(INTERRUPTED, 130, "interrupted by a signal")                             \
+    X(STOP, 126, "wal fetch: what is stored cannot be read; the server must not go on") \
     X(ROLLBACK, 11, "rollback, gap or forgery found")                          \
     X(DAMAGED, 6, "stored data is damaged")                                    \
     X(NO_QUORUM, 5, "quorum not met; the work is kept and sent by the next run") \

@@ -22,6 +22,8 @@ extern const struct command cmd_key_add;
 extern const struct command cmd_key_remove;
 extern const struct command cmd_verify;
 extern const struct command cmd_sync;
+extern const struct command cmd_wal_push;
+extern const struct command cmd_wal_fetch;
 extern const struct command cmd_drill;
 extern const struct command cmd_target_add;
 extern const struct command cmd_target_check;

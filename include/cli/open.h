@@ -20,6 +20,11 @@ MUST_USE int open_for_writing(struct app *app, int64_t wait_ms, struct repo **ou
 MUST_USE int open_without_lanes(struct app *app, int64_t wait_ms, struct repo **out,
                                 struct err *e);
 
+/* For a database's log, beside whatever else runs; see repo_options.log. */
+MUST_USE int open_log_for_reading(struct app *app, struct repo **out, struct err *e);
+MUST_USE int open_log_for_writing(struct app *app, int64_t wait_ms, struct repo **out,
+                                  struct err *e);
+
 /* For reading, or with `heal` for writing; the targets are left as they are found,
  * so that verify can tell of it. Verify loads the index. */
 MUST_USE int open_to_verify(struct app *app, bool heal, struct repo **out, struct err *e);

@@ -117,6 +117,10 @@ struct conf {
         enum read_order order;
         uint64_t spool_max; /* bytes; default 20 GiB */
     } fleet;
+    struct {
+        bool ack_spool;     /* `ack: spool`; else the quorum has to hold a file */
+        uint64_t spool_max; /* bytes; default 20 GiB */
+    } wal;
     int compression;      /* level of zstd, 1 to 12; COMPRESSION_AUTO */
     struct conf_source *sources;
     size_t source_count;

@@ -10,11 +10,39 @@
 
 #include "engine/restore.h"
 
+/* To where a server replays its log when it is started on what was restored. */
+enum recover_to {
+    TO_SNAPSHOT, /* not at all: the backup has what it needs */
+    TO_LATEST,   /* to the end of what is stored */
+    TO_TIME,
+    TO_LSN,
+    TO_XID,
+    TO_NAME, /* a restore point, made by pg_create_restore_point() */
+};
+
+struct recover_point {
+    enum recover_to to;
+    const char *value;    /* as people write it; NULL: TO_SNAPSHOT, TO_LATEST */
+    const char *timeline; /* a number, "latest" or "current"; NULL: latest */
+    const char *command;  /* the server's restore_command */
+};
+
+/* ERR_USAGE when the value is none of its kind. */
+MUST_USE int recover_check_point(const struct recover_point *p, struct err *e);
+/* Of the snapshots of the same source and host as *row the newest, at or before *row,
+ * from which the point can be reached, instead of *row. ERR_NOT_FOUND: there is none. */
+MUST_USE int recover_find_base(const struct snapshot_list *l,
+                               const struct recover_point *p, struct snapshot_row **row,
+                               struct err *e);
+/* Is what the server wrote of its log behind this snapshot stored? 1, 0, -1. */
+MUST_USE int recover_has_log(struct repo *r, const struct snapshot *s, struct err *e);
+
 struct recover_options {
     struct restore_options restore; /* `to` is the data folder; without paths, patterns */
     /* "A=B", NULL-terminated, or NULL: the tablespace with number A, or that was at A,
      * goes to the folder B. Default: to DIR-tablespaces/NUMBER beside the data folder. */
     const char *const *tablespaces;
+    struct recover_point point;
 };
 
 /* True if snapshots of that kind are recovered, not just restored. */

@@ -26,6 +26,7 @@ enum chunk_kind {                   /* part of the format */
                   KIND_XATTRS =
                       5, /* extended attributes that are too big for the manifest */
                   KIND_CONFIG = 6, /* the configuration, without secrets */
+                  KIND_LOG = 7,    /* a piece of a database's log, in no pack */
 };
 enum chunk_class chunk_class_of(enum chunk_kind kind);
 bool chunk_kind_known(unsigned kind);

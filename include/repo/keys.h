@@ -42,7 +42,8 @@ struct keys {
     size_t epoch_count;
     /* Derived by keys_derive(), see drtool-format(5) KEYS. */
     struct hmac_key id_mac, dir_prk;
-    uint8_t index_key[KEY_LEN], conf_key[KEY_LEN], cache_key[KEY_LEN], host_key[KEY_LEN];
+    uint8_t index_key[KEY_LEN], conf_key[KEY_LEN], cache_key[KEY_LEN], host_key[KEY_LEN],
+        log_key[KEY_LEN];
     struct hmac_key name_mac;
     uint8_t gear[2048], bundle_cut[16], manifest_cut[16];
 };

@@ -27,6 +27,8 @@ struct repo_options {
     const struct buf *passphrase; /* or recovery code, instead of the configuration's
                                    * key; may be NULL */
     bool temporary;     /* keeps nothing: a state folder of its own, removed at close */
+    bool log;           /* for a database's log: with the state, spool and lock of its
+                         * own, so that it waits for no backup, and without the index */
     bool as_found;      /* mends no target's header and records: verify tells of them */
     int64_t wait_ms;    /* for the lock */
     uint64_t seed;      /* of a test; 0: the kernel's random numbers */

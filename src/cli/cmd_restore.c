@@ -6,6 +6,8 @@
 #include "cli/progress.h"
 #include "engine/recover.h"
 
+#include "point.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -16,6 +18,7 @@ struct options {
     struct opt_strings include, exclude, tablespaces;
     int overwrite, owner;
     bool plan, numeric;
+    struct point_options point;
     unsigned threads;
     uint64_t memory;
 };
@@ -93,18 +96,54 @@ tell(struct app *app, const struct snapshot *s, const struct restore_options *o,
                text_of_duration(res->elapsed_ms));
 }
 
+static bool
+is_whole(const struct app *app, const struct snapshot *s)
+{
+    const struct options *o = app->options;
+
+    return engine_recovers(s) && app->arg_count == 1 && !o->include.count
+        && !o->exclude.count && !o->plan;
+}
+
+/* The snapshot to begin with, and to where the log is replayed from there: when
+ * nothing else is said, and no older snapshot is named, as far as it is stored. */
+static int
+choose_point(const struct app *app, struct repo *r, const struct snapshot_list *l,
+             struct snapshot_row **row, struct recover_point *p, struct err *e)
+{
+    const struct options *o = app->options;
+    int given = point_take(&o->point, p, e);
+
+    if (given < 0)
+        return -1;
+    if (!is_whole(app, &(*row)->info))
+        return given == 0 ? 0
+                          : err_set(e, ERR_USAGE, 0,
+                                    "a point in time is for a whole "
+                                    "PostgreSQL server, without PATH, "
+                                    "--include, --exclude and --plan");
+    if (given == 0 && !strchr(app->args[0], '@')) {
+        int has = recover_has_log(r, &(*row)->info, e);
+        if (has < 0)
+            return -1;
+        p->to = has ? TO_LATEST : TO_SNAPSHOT;
+    }
+    return recover_find_base(l, p, row, e);
+}
+
 /* A whole database is more than its files; a part of one is files. */
 static int
 restore(const struct app *app, struct repo *r, const struct restore_options *ro,
-        struct restore_result *res, struct err *e)
+        const struct recover_point *point, struct restore_result *res, struct err *e)
 {
     const struct options *o = app->options;
-    struct recover_options co = {
-        .restore = *ro, .tablespaces = o->tablespaces.count ? o->tablespaces.items : NULL
-    };
+    struct recover_options co = { .restore = *ro,
+                                  .tablespaces = o->tablespaces.count
+                                                   ? o->tablespaces.items
+                                                   : NULL,
+                                  .point = *point };
 
-    if (engine_recovers(ro->snapshot) && !ro->paths && !ro->include && !ro->exclude
-        && !ro->plan)
+    if (is_whole(app, ro->snapshot))
         return engine_recover(r, &co, res, e);
     if (co.tablespaces)
         return err_set(e, ERR_USAGE, 0,
@@ -121,6 +160,8 @@ run(struct app *app, struct err *e)
     CLEANUP(snapshot_list_release) struct snapshot_list l = { 0 };
     struct snapshot_row *row = NULL;
     struct told told = { .json = app->json };
+    AUTOFREE char *command = point_command(app);
+    struct recover_point point = { 0 };
     struct restore_result res;
 
     if (app->arg_count == 0 || (!o->to && !o->plan)) {
@@ -131,8 +172,10 @@ run(struct app *app, struct err *e)
         return app_fail(e);
     }
     if (app_check_memory(o->memory, e) < 0 || open_for_snapshot(app, &r, e) < 0
-        || open_snapshot(r, app->args[0], &l, &row, e) < 0)
+        || open_snapshot(r, app->args[0], &l, &row, e) < 0
+        || choose_point(app, r, &l, &row, &point, e) < 0)
         return app_fail(e);
+    point.command = command;
     if (!snapshot_committed(row))
         log_warn("snapshot %.12s is not complete on any target", row->key + 33);
     told.issues = json_put_array(app->result, "issues");
@@ -152,11 +195,12 @@ run(struct app *app, struct err *e)
         .arg = &told,
     };
     progress_begin(app, "restoring", row->info.source);
-    int rc = restore(app, r, &ro, &res, e);
+    int rc = restore(app, r, &ro, &point, &res, e);
     progress_end();
     if (rc < 0)
         return app_fail(e);
     tell(app, &row->info, &ro, &res);
+    point_tell(app, &point);
     tell_targets(app, r);
     if (res.not_set + res.blocked > 0)
         app_note(app, STATUS_PARTIAL);
@@ -187,6 +231,20 @@ static const struct option options[] = {
       "the same as --owner numeric" },
     { OPT_STRINGS, "tablespace", 0, "A=DIR", AT(tablespaces), COMPLETE_NONE,
       "put the tablespace with number A, or that was at A, into DIR; may be repeated" },
+    { OPT_STRING, "to-time", 0, "TIME", AT(point.to_time), COMPLETE_NONE,
+      "have a PostgreSQL server replay its log to this moment" },
+    { OPT_STRING, "to-lsn", 0, "LSN", AT(point.to_lsn), COMPLETE_NONE,
+      "have it replay to this position" },
+    { OPT_STRING, "to-xid", 0, "NUMBER", AT(point.to_xid), COMPLETE_NONE,
+      "have it replay to this transaction" },
+    { OPT_STRING, "to-name", 0, "NAME", AT(point.to_name), COMPLETE_NONE,
+      "have it replay to this restore point" },
+    { OPT_FLAG, "to-latest", 0, NULL, AT(point.to_latest), COMPLETE_NONE,
+      "have it replay all that is stored (default, unless @WHEN is given)" },
+    { OPT_FLAG, "to-snapshot", 0, NULL, AT(point.to_snapshot), COMPLETE_NONE,
+      "have it replay nothing behind the backup" },
+    { OPT_STRING, "timeline", 0, "T", AT(point.timeline), COMPLETE_NONE,
+      "along timeline T: a number, latest or current (default: latest)" },
     { OPT_FLAG, "plan", 0, NULL, AT(plan), COMPLETE_NONE,
       "tell what would be read, and restore nothing" },
     { OPT_COUNT, "threads", 0, "N", AT(threads), COMPLETE_NONE,
@@ -204,6 +262,8 @@ static const char *const examples[] = {
     "Restore one folder's content as it was at or before a time.",
     "drtool restore orders --to /var/lib/postgresql/15/main",
     "Restore a PostgreSQL server into an empty folder, from which it can be started.",
+    "drtool restore orders --to /srv/pg/main --to-time '2026-11-22 14:32:05'",
+    "The same as it was at a moment, from the backup before it and the log.",
     NULL,
 };
 

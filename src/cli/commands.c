@@ -37,6 +37,8 @@ const struct command *const commands[] = {
     &cmd_diff,
     &cmd_verify,
     &cmd_sync,
+    &cmd_wal_push,
+    &cmd_wal_fetch,
     &cmd_drill,
     &cmd_status,
     &cmd_key_list,

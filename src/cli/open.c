@@ -5,16 +5,13 @@
 #include "base/text.h"
 
 static int
-open_bare(struct app *app, bool write, bool as_found, int64_t wait_ms, struct repo **out,
-          struct err *e)
+open_bare(struct app *app, struct repo_options o, struct repo **out, struct err *e)
 {
-    struct repo_options o = {
-        .conf = app->conf, .write = write, .as_found = as_found, .wait_ms = wait_ms
-    };
     const char *seed = env_get("DRTOOL_TEST_SEED");
     const char *skew = env_get("DRTOOL_TEST_CLOCK_SKEW");
     uint64_t seconds = 0;
 
+    o.conf = app->conf;
     if (seed && !text_uint(seed, UINT64_MAX, &o.seed))
         return err_set(e, ERR_USAGE, 0, "DRTOOL_TEST_SEED is not a number");
     if (skew && !text_uint(skew, UINT32_MAX, &seconds))
@@ -24,34 +21,15 @@ open_bare(struct app *app, bool write, bool as_found, int64_t wait_ms, struct re
 }
 
 static int
-open_repo(struct app *app, bool write, bool as_found, int64_t wait_ms, struct repo **out,
-          struct err *e)
+open_repo(struct app *app, struct repo_options o, struct repo **out, struct err *e)
 {
-    if (open_bare(app, write, as_found, wait_ms, out, e) < 0)
+    if (open_bare(app, o, out, e) < 0)
         return -1;
     if (repo_load_index(*out, e) < 0) {
         repo_close(TAKE(*out));
         return -1;
     }
     return 0;
-}
-
-int
-open_for_reading(struct app *app, struct repo **out, struct err *e)
-{
-    return open_repo(app, false, false, 0, out, e);
-}
-
-int
-open_for_snapshot(struct app *app, struct repo **out, struct err *e)
-{
-    return open_bare(app, false, false, 0, out, e);
-}
-
-int
-open_without_lanes(struct app *app, int64_t wait_ms, struct repo **out, struct err *e)
-{
-    return open_repo(app, true, false, wait_ms, out, e);
 }
 
 static int
@@ -64,17 +42,53 @@ start_lanes(struct repo **out, struct err *e)
 }
 
 int
+open_for_reading(struct app *app, struct repo **out, struct err *e)
+{
+    return open_repo(app, (struct repo_options){ 0 }, out, e);
+}
+
+int
+open_for_snapshot(struct app *app, struct repo **out, struct err *e)
+{
+    return open_bare(app, (struct repo_options){ 0 }, out, e);
+}
+
+int
+open_without_lanes(struct app *app, int64_t wait_ms, struct repo **out, struct err *e)
+{
+    struct repo_options o = { .write = true, .wait_ms = wait_ms };
+
+    return open_repo(app, o, out, e);
+}
+
+int
 open_for_writing(struct app *app, int64_t wait_ms, struct repo **out, struct err *e)
 {
-    return open_repo(app, true, false, wait_ms, out, e) < 0 ? -1 : start_lanes(out, e);
+    return open_without_lanes(app, wait_ms, out, e) < 0 ? -1 : start_lanes(out, e);
+}
+
+int
+open_log_for_reading(struct app *app, struct repo **out, struct err *e)
+{
+    return open_bare(app, (struct repo_options){ .log = true }, out, e);
+}
+
+int
+open_log_for_writing(struct app *app, int64_t wait_ms, struct repo **out, struct err *e)
+{
+    struct repo_options o = { .write = true, .log = true, .wait_ms = wait_ms };
+
+    return open_bare(app, o, out, e) < 0 ? -1 : start_lanes(out, e);
 }
 
 int
 open_to_verify(struct app *app, bool heal, struct repo **out, struct err *e)
 {
+    struct repo_options o = { .write = heal, .as_found = true };
+
     if (!heal)
-        return open_bare(app, false, true, 0, out, e);
-    return open_repo(app, true, true, 0, out, e) < 0 ? -1 : start_lanes(out, e);
+        return open_bare(app, o, out, e);
+    return open_repo(app, o, out, e) < 0 ? -1 : start_lanes(out, e);
 }
 
 int

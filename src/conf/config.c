@@ -108,6 +108,20 @@ static const struct conf_key fleet_keys[] = {
     { .type = CONF_END },
 };
 
+static const char *const acks[] = { "quorum", "spool", NULL };
+
+static const struct conf_key wal_keys[] = {
+    { .name = "ack", .type = CONF_BOOL, .at = AT(wal.ack_spool), .words = acks,
+      .help = "When `wal push` tells the server that a file is safe: when the quorum "
+              "holds it, or when it waits, synced, in the spool, which is lost with this "
+              "host. Default: quorum." },
+    { .name = "spool-max", .type = CONF_SIZE, .at = AT(wal.spool_max),
+      .min = (uint64_t)256 << 20,
+      .help = "What of the log may wait on the local disk for slow targets. Default: "
+              "20 GiB." },
+    { .type = CONF_END },
+};
+
 const struct conf_key conf_keys[] = {
     { .name = "repository", .type = CONF_NAME, .at = AT(repository),
       .flags = CONF_REQUIRED, .help = "The repository's name." },
@@ -121,6 +135,8 @@ const struct conf_key conf_keys[] = {
       .size = sizeof(struct conf_target), .help = "The places that keep copies." },
     { .name = "fleet", .type = CONF_MAP, .keys = fleet_keys,
       .help = "How the targets work together." },
+    { .name = "wal", .type = CONF_MAP, .keys = wal_keys,
+      .help = "How a PostgreSQL server's log is archived; see drtool-wal(1)." },
     { .name = "compression", .type = CONF_ENUM, .at = AT(compression), .words = levels,
       .help = "Level of zstd. With auto it is 1, and higher while every target is slower "
               "than the backup and the processor would wait. Default: 1." },
@@ -289,6 +305,7 @@ conf_parse(const char *path, struct slice text, struct conf **out, struct err *e
     c->path = mem_strdup(path);
     c->text = BUF(YAML_SIZE_MAX);
     c->fleet.spool_max = (uint64_t)20 << 30;
+    c->wal.spool_max = (uint64_t)20 << 30;
     c->compression = 1;
     if (yaml_doc_parse(path, text, &doc, e) < 0
         || schema_fill(conf_keys, yaml_doc_root(doc), c, e) < 0

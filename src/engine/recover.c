@@ -4,6 +4,8 @@
 #include "base/text.h"
 #include "source/facts.h"
 
+#include "recover_point.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <string.h>
@@ -196,12 +198,29 @@ restore_space(struct repo *r, const struct recover_options *o, const char *numbe
     return 0;
 }
 
+static int
+write_point(const struct recover_options *o, const struct stat *owner, struct err *e)
+{
+    static const char *const files[] = { "postgresql.auto.conf", "recovery.signal" };
+
+    if (recover_write_point(o->restore.to, &o->point, e) < 0)
+        return -1;
+    for (size_t i = 0; i < COUNT_OF(files) && o->point.to != TO_SNAPSHOT; i++) {
+        AUTOFREE char *path = fs_join(o->restore.to, files[i]);
+        if (geteuid() == 0 && lchown(path, owner->st_uid, owner->st_gid) < 0)
+            return err_sys(e, errno, "setting the owner of %s", path);
+    }
+    return 0;
+}
+
 /* All of it, the control file last: without that no server starts on the folder. */
 static int
 restore_all(struct repo *r, const struct recover_options *o,
             struct restore_result *result, struct err *e)
 {
     static const char *const later[] = { "/pg_tblspc/*", "/global/pg_control", NULL };
+    static const char *const replays[] = { "/pg_tblspc/*", "/global/pg_control",
+                                           RECOVER_SIGNALS, NULL };
     static const char *const control[] = { "global/pg_control", NULL };
     struct slice facts = buf_slice(&o->restore.snapshot->facts);
     struct restore_options ro = o->restore;
@@ -210,7 +229,7 @@ restore_all(struct repo *r, const struct recover_options *o,
     struct restore_result last;
     struct stat owner;
 
-    ro.exclude = later;
+    ro.exclude = o->point.to == TO_SNAPSHOT ? later : replays;
     if (engine_restore(r, &ro, result, e) < 0)
         return -1;
     if (stat(version, &owner) < 0)
@@ -222,6 +241,8 @@ restore_all(struct repo *r, const struct recover_options *o,
             return -1;
     if (result->damaged + result->blocked > 0)
         return 0;
+    if (write_point(o, &owner, e) < 0)
+        return -1;
     ro.exclude = NULL;
     ro.paths = control;
     if (engine_restore(r, &ro, &last, e) < 0)

@@ -6,13 +6,14 @@
 enum chunk_class
 chunk_class_of(enum chunk_kind kind)
 {
-    return kind == KIND_FILE || kind == KIND_BUNDLE ? CLASS_DATA : CLASS_META;
+    return kind == KIND_FILE || kind == KIND_BUNDLE || kind == KIND_LOG ? CLASS_DATA
+                                                                        : CLASS_META;
 }
 
 bool
 chunk_kind_known(unsigned kind)
 {
-    return kind >= KIND_FILE && kind <= KIND_CONFIG;
+    return kind >= KIND_FILE && kind <= KIND_LOG;
 }
 
 void

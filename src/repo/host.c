@@ -80,6 +80,15 @@ host_new(struct repo *r)
     keys_host_tag(r->keys, r->host_id, r->host_tag);
 }
 
+/* The state that keeps the identity, opened as *own when it is another one. */
+static struct state *
+host_state(struct repo *r, struct state **own, struct err *e)
+{
+    if (!r->host_dir)
+        return r->state;
+    return state_open(r->host_dir, false, own, e) < 0 ? NULL : *own;
+}
+
 int
 host_store(struct repo *r, struct err *e)
 {
@@ -96,7 +105,10 @@ host_store(struct repo *r, struct err *e)
     crypto_lock(&locked, r->keys->host_key, nonce, SLICE("drtool-v1/host"),
                 buf_slice(&rec));
     crypto_wipe(rec.ptr, rec.len);
-    return state_put(r->state, "host", buf_slice(&locked), e);
+    struct state *own = NULL, *state = host_state(r, &own, e);
+    int rc = state ? state_put(state, "host", buf_slice(&locked), e) : -1;
+    state_close(own);
+    return rc;
 }
 
 static int
@@ -136,7 +148,10 @@ host_load(struct repo *r, struct err *e)
     AUTOBUF struct buf locked = BUF(1024);
     uint8_t pub[KEY_LEN];
 
-    if (state_get(r->state, "host", &locked, e) < 0)
+    struct state *own = NULL, *state = host_state(r, &own, e);
+    int rc = state ? state_get(state, "host", &locked, e) : -1;
+    state_close(own);
+    if (rc < 0)
         return -1;
     if (locked.len > 0 && load_self(r, buf_slice(&locked), e) < 0)
         return -1;

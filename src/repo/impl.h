@@ -56,7 +56,8 @@ struct doubt {
 struct repo {
     const struct conf *conf;
     char *dir;
-    bool temporary, write, as_found, index_temporary;
+    char *host_dir; /* of the state that has this host's identity; NULL: of this one */
+    bool temporary, write, log, as_found, index_temporary;
     int lock_fd, index_lock_fd;
     struct state *state;
     struct fleet *fleet;

@@ -66,6 +66,7 @@ keys_derive(struct keys *k)
     hmac_key(&k->name_mac, slice_of(t, KEY_LEN));
     crypto_derive(k->cache_key, k->k_dir, dir, 5);
     crypto_derive(k->host_key, k->k_dir, dir, 6);
+    crypto_derive(k->log_key, k->k_dir, dir, 7);
     crypto_derive(t, k->k_cut, cut, 1);
     crypto_expand(k->gear, sizeof k->gear, t, SLICE("drtool-v1/gear"));
     crypto_derive(t, k->k_cut, cut, 2);

@@ -297,7 +297,8 @@ chunks_fit(const struct directory *d, uint64_t end)
         directory_chunk(d, i, &c);
         if (c.offset != at || c.stored < TAG_LEN || c.stored > CHUNK_STORED_MAX
             || c.raw > CHUNK_RAW_MAX || c.key >= d->key_count
-            || c.encoding > ENCODING_ZSTD || !chunk_kind_known(c.kind))
+            || c.encoding > ENCODING_ZSTD || !chunk_kind_known(c.kind)
+            || c.kind == KIND_LOG)
             return false;
         at += c.stored;
     }

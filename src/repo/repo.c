@@ -31,6 +31,10 @@ open_dir(struct repo *r, const struct repo_options *o, struct err *e)
     struct err why = { 0 };
 
     r->dir = fs_join(o->conf->state, o->conf->repository);
+    if (o->log) {
+        r->host_dir = r->dir;
+        r->dir = fs_join(r->host_dir, "wal");
+    }
     if (!o->temporary && fs_mkdirs(r->dir, 0700, &why) == 0
         && access(r->dir, R_OK | W_OK | X_OK) == 0)
         return 0;
@@ -78,7 +82,7 @@ open_fleet(struct repo *r, const struct repo_options *o, struct err *e)
         .order = o->conf->fleet.order,
         .distinct_sites = o->conf->fleet.distinct_sites,
         .spool_dir = spool,
-        .spool_max = o->conf->fleet.spool_max,
+        .spool_max = o->log ? o->conf->wal.spool_max : o->conf->fleet.spool_max,
         .state = r->state,
         .breaker_ms = o->breaker_ms,
         .wrap = o->wrap,
@@ -97,6 +101,7 @@ repo_new(const struct repo_options *o)
 
     r->conf = o->conf;
     r->write = o->write;
+    r->log = o->log;
     r->as_found = o->as_found;
     r->lock_fd = r->index_lock_fd = -1;
     r->random.seed = o->seed;
@@ -149,7 +154,7 @@ open_all(struct repo *r, const struct repo_options *o, struct err *e)
         || repo_unlock(r, o->passphrase, e) < 0 || repo_probe(r, e) < 0
         || repo_load_conf(r, e) < 0)
         return -1;
-    return open_index(r, e);
+    return r->log ? 0 : open_index(r, e);
 }
 
 int
@@ -222,6 +227,7 @@ repo_close(struct repo *r)
     buf_release(&r->lost);
     mem_free(r->hosts);
     mem_free(r->index_dir);
+    mem_free(r->host_dir);
     mem_free(r->dir);
     mem_free(r);
 }

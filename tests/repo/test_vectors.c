@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "codec/record.h"
 #include "repo/manifest.h"
+#include "repo/log.h"
 #include "repo/pack.h"
 #include "repo/snapshot.h"
 
@@ -319,7 +320,7 @@ keys_and_what_is_derived_from_them(void **state)
     check(&v, "epoch.meta.public", slice_of(k->epochs[0].pair[CLASS_META].pub, KEY_LEN));
 
     note(&v, "KDF of K_dir and K_cut: context and number");
-    check_derived(&v, k->k_dir, "drt-dir_", 6);
+    check_derived(&v, k->k_dir, "drt-dir_", 7);
     check_derived(&v, k->k_cut, "drt-cut_", 3);
     note(&v, "the gear table: its first 64 bytes, the SHA-256 of all 2048");
     check(&v, "gear.begin", slice_of(k->gear, 64));
@@ -333,7 +334,9 @@ static void
 ids_and_names(void **state)
 {
     static const char *const kinds[] = { "snap", "done", "gone", "pin" };
-    uint8_t content_id[CONTENT_ID_LEN], host[ID_LEN], hash[32];
+    uint8_t content_id[CONTENT_ID_LEN], host[ID_LEN], hash[32], content[32];
+    struct log_name log = { .timeline = 2, .pos = "000000000000000a.partial" };
+    char log_text[LOG_KEY_MAX + 1];
     struct chain_name n = { .seq = 42 };
     char tag[17], key[PACK_KEY_LEN + 1], chain[CHAIN_KEY_LEN + 1], name[64];
     struct chunk_id id;
@@ -343,7 +346,7 @@ ids_and_names(void **state)
     CLEANUP(keys_free_p) struct keys *k = fixed_keys(ROLE_READER);
     vectors_open(&v, "tests/vectors/names.txt");
     note(&v, "ids of \"hello\", as a chunk of each kind, and as the content of a file");
-    for (uint8_t kind = KIND_FILE; kind <= KIND_CONFIG; kind++) {
+    for (uint8_t kind = KIND_FILE; kind <= KIND_LOG; kind++) {
         keys_chunk_id(k, kind, SLICE("hello"), &id);
         snprintf(name, sizeof name, "chunk.id.%u", kind);
         check(&v, name, slice_of(id.bytes, sizeof id.bytes));
@@ -368,6 +371,16 @@ ids_and_names(void **state)
         snprintf(name, sizeof name, "key.%s", kinds[i]);
         check(&v, name, slice_str(chain));
     }
+
+    note(&v, "the stream of the PostgreSQL system 7000000000000000001, in ASCII; the\n"
+             "# content of a log of SHA-256 00 01 ..; a name in that stream, in ASCII");
+    log_stream(k, LOG_POSTGRES, "7000000000000000001", log.stream);
+    check(&v, "log.stream", slice_str(log.stream));
+    log_content(k, hash, content);
+    check(&v, "log.content", slice_of(content, sizeof content));
+    memcpy(log.sha256, hash, 32);
+    log_key(log_text, &log);
+    check(&v, "key.log", slice_str(log_text));
     vectors_close(&v);
 }
 
@@ -1018,6 +1031,55 @@ check_snapshot(const struct keys *k, struct slice object)
     snapshot_release(&s);
 }
 
+static int
+feed(void *arg, struct slice plain, struct err *e)
+{
+    (void)e;
+    sha256_feed(arg, plain);
+    return 0;
+}
+
+static void
+check_log(struct vectors *v, struct keys *k)
+{
+    struct host host = { .name = "alpha" };
+    uint8_t seed[SEED_LEN], want[32], have[32];
+    struct repo r = { .keys = k, .hosts = &host, .host_count = 1, .host_seed = seed };
+    struct log_info info = { .kind = LOG_POSTGRES, .system = "7000000000000000001",
+                             .file = "00000002000000000000000A.partial",
+                             .unit = LOG_PIECE, .time = { 1700000000, 7 } };
+    CLEANUP(sha256_free_p) struct sha256 *hash = sha256_new();
+    AUTOFREE uint8_t *zeros = mem_zalloc(LOG_PIECE);
+    struct log_info out;
+    struct log_writer w;
+    struct err e = { 0 };
+
+    fill(seed, HOST_SEED, sizeof seed);
+    fill(host.id, HOST_ID, ID_LEN);
+    fill(r.host_id, HOST_ID, ID_LEN);
+    sign_public(host.pub, seed);
+    log_writer_init(&w, &r);
+    log_begin(&w);
+    log_add(&w, slice_of(zeros, LOG_PIECE));
+    log_add(&w, SLICE("log"));
+    log_end(&w, &r, &info);
+    sample(v, "log", &w.object);
+    assert_int_equal(log_open(&r, buf_slice(&w.object), &w.tools, &out, feed, hash,
+                              &e), 0);
+    sha256_end(hash, have);
+    sha256_reset(hash);
+    sha256_feed(hash, slice_of(zeros, LOG_PIECE));
+    sha256_feed(hash, SLICE("log"));
+    sha256_end(hash, want);
+    assert_memory_equal(have, want, 32);
+    assert_string_equal(out.file, info.file);
+    assert_string_equal(out.system, info.system);
+    assert_memory_equal(out.content, info.content, 32);
+    assert_true(out.size == LOG_PIECE + 3 && out.unit == LOG_PIECE
+                && out.time.s == 1700000000 && out.time.ns == 7);
+    log_writer_release(&w);
+}
+
 static void
 snapshots_and_commit_records(void **state)
 {
@@ -1066,6 +1128,11 @@ snapshots_and_commit_records(void **state)
     record_put_u64(&object, 3, 1700000000);
     signed_end(&object, OBJECT_DONE, host, seed);
     check(&v, "done", buf_slice(&object));
+
+    note(&v, "by that host: the file 00000002000000000000000A.partial of the system\n"
+             "# 7000000000000000001, segments of 1 MiB, at 1700000000.000000007: 1 MiB\n"
+             "# of zeros, then \"log\"");
+    check_log(&v, k);
     vectors_close(&v);
 }
 

@@ -8,6 +8,7 @@
     ls SNAPSHOT             what is in one
     cat SNAPSHOT PATH       one file's bytes
     restore SNAPSHOT DIR    everything, into an empty or new folder
+    log FILE                a file of a database's log, as 00000001000000000000000A
     verify                  every object, every chunk, every snapshot
 
 REPO_DIR is the folder of a file:// target. SNAPSHOT is the beginning of an id,
@@ -197,9 +198,11 @@ KINDS = {letters: (re.compile(pattern.replace("ID", "([0-9a-f]{64})")), limit)
     ("D", r"done/([0-9a-f]{16}/[0-9]{10})-ID", 8192),
     ("G", r"gone/([0-9a-f]{16}/[0-9]{10})-ID", 8192),
     ("W", r"gc/([0-9a-f]{8})-ID\.mark", 67108864),
-    ("X", r"gc/([0-9a-f]{8})-ID\.sweep", 67108864))}
-LABEL = {letter: b"drtool-v1/" + word for letter, word in zip("RKCISDGWX", (
-    b"repo", b"slot", b"conf", b"index", b"snap", b"done", b"gone", b"mark", b"sweep"))}
+    ("X", r"gc/([0-9a-f]{8})-ID\.sweep", 67108864),
+    ("L", r"log/[0-9a-f]{16}/[0-9a-f]{8}/[0-9a-z.]{1,40}-ID", 75497472))}
+LABEL = {letter: b"drtool-v1/" + word for letter, word in zip("RKCISDGWXL", (
+    b"repo", b"slot", b"conf", b"index", b"snap", b"done", b"gone", b"mark", b"sweep",
+    b"log"))}
 
 
 def check_header(raw, letters, repository=None):
@@ -302,8 +305,8 @@ class Repository:
         need(b, "no key slot fits this secret")
         self.id, self.root, self.maintenance, self.k_id = (
             b.get(tag, length) for tag, length in ((2, 16), (3, 32), (8, 32), (5, 32)))
-        self.k_directory, self.k_index, self.k_conf, self.k_name = (
-            kdf(b.get(7, 32), b"drt-dir_", n) for n in (1, 2, 3, 4))
+        self.k_directory, self.k_index, self.k_conf, self.k_name, self.k_log = (
+            kdf(b.get(7, 32), b"drt-dir_", n) for n in (1, 2, 3, 4, 7))
         self.epochs = {e.number(1): e for e in map(Record, b.every(9))}
         self.hosts, self.revoked = {}, set()
         self.target_id = Record(self.signed("drt.repo", "root")[0]).get(1, 16)
@@ -483,13 +486,16 @@ class Repository:
         return unbox(epoch.get(1 + entry[0], 32), epoch.get(3 + entry[0]), entry[8:])
 
     def open_chunk(self, pack, entry, record):
-        chunk, counter, offset, stored, length, _, encoding, kind = record
+        return self.unseal(entry, record, self.target.read(
+            self.target.packs[pack], record[2], record[3]))
+
+    def unseal(self, entry, record, sealed):
+        chunk, counter, _, stored, length, _, encoding, kind = record
         key = expand(self.session_key(entry), b"drtool-v1/chunk" + entry[:2] + chunk
                      + struct.pack("<IBII", counter, encoding, length, stored))
         try:
             plain = (AESGCM, ChaCha20Poly1305)[entry[1] - 1](key).decrypt(
-                bytes(12), self.target.read(self.target.packs[pack], offset, stored),
-                self.id + entry[:1] + bytes([kind]) + chunk)
+                bytes(12), sealed, self.id + entry[:1] + bytes([kind]) + chunk)
             if encoding:
                 plain = zstandard.ZstdDecompressor().stream_reader(plain).read(length + 1)
         except (InvalidTag, zstandard.ZstdError):
@@ -512,6 +518,31 @@ class Repository:
             if not self.tails_read:
                 self.read_tails()
         raise Bad(why)
+
+    # --- 5: LOGS ---
+
+    def log(self, name):
+        """(record, bytes) of a file of a log."""
+        body, _, raw = self.signed(name, "host")
+        length = int.from_bytes(body[-4:], "little")
+        need(40 <= length <= 8232 and length + 4 <= len(body), "a record of a wrong length")
+        record = Record(unlock(self.k_log, body[-4 - length:-4], LABEL["L"] + raw[:64]))
+        entry, at, plain = record.get(8, 88), 0, []
+        need(record.number(1) == 1 and entry[0] == 1, "is a log of an unknown kind")
+        for piece in record.every(9):
+            chunk, counter, stored, raw_length, encoding = struct.unpack("<32sIIIBxxx", piece)
+            plain.append(self.unseal(entry, (chunk, counter, 0, stored, raw_length, 0, encoding, 7),
+                                     body[at:at + stored]))
+            at += stored
+        plain = b"".join(plain)
+        need(at == len(body) - 4 - length and len(plain) == record.number(4)
+             and mac(self.k_id, b"log", sha256(plain)) == record.get(6, 32), "is not whole")
+        stream = mac(self.k_name, b"log", b"\1", record.get(2))[:8].hex()
+        file = os.fsdecode(record.get(3))
+        need(name.startswith("log/%s/%s/%s-" % (stream, file[:8].lower(),
+                                                file[8:].lstrip(".").lower())),
+             "holds another file than its name tells")
+        return record, plain
 
     # --- 5: MANIFEST ---
 
@@ -768,6 +799,15 @@ def do_restore(repo, args):
     Restore(repo, repo.choose(args.snapshot), os.fsencode(args.dir))
 
 
+def do_log(repo, args):
+    for name in repo.target.names["L"]:
+        record, plain = repo.log(name)
+        if record.get(3) == os.fsencode(args.file):
+            sys.stdout.buffer.write(plain)
+            return
+    raise Bad("no log has a file " + args.file)
+
+
 def do_verify(repo, _):
     seen, chunks = set(), 0
 
@@ -782,6 +822,8 @@ def do_verify(repo, _):
         for name in names:
             if letters in "WX":
                 attempt(name, repo.signed, name, "maintenance")
+            elif letters == "L":
+                attempt(name, repo.log, name)
             elif letters not in "IDGS":  # these are read below or were before
                 attempt(name, repo.target.get, name, repo.id)
     repo.read_tails()
@@ -807,7 +849,7 @@ def main():
     parser.add_argument("--no-conf", action="store_true")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, *operands in (("list",), ("ls", "snapshot"), ("cat", "snapshot", "path"),
-                            ("restore", "snapshot", "dir"), ("verify",)):
+                            ("restore", "snapshot", "dir"), ("log", "file"), ("verify",)):
         command = commands.add_parser(name)
         for operand in operands:
             command.add_argument(operand)

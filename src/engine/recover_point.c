@@ -1,0 +1,249 @@
+#include "recover_point.h"
+#include "base/fs.h"
+#include "base/text.h"
+#include "repo/log.h"
+#include "source/facts.h"
+#include "source/wal.h"
+
+#include "wal_names.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SETTINGS_MAX ((size_t)4 << 20)
+#define NAME_LEN_MAX 63 /* of a restore point, as the server has it */
+
+/* Seconds, and what of a second is written behind them. */
+static bool
+time_of(const char *text, int64_t *s, unsigned *us)
+{
+    const char *dot = strchr(text, '.');
+
+    if (!text_time(text, s))
+        return false;
+    *us = dot ? 0 : 999999; /* all that the text covers */
+    unsigned unit = 100000;
+    for (const char *p = dot ? dot + 1 : ""; isdigit((unsigned char)*p); p++, unit /= 10)
+        *us += (unsigned)(*p - '0') * unit;
+    return true;
+}
+
+static bool
+is_number(const char *text, uint64_t max)
+{
+    uint64_t n;
+
+    return text_uint(text, max, &n) && n > 0;
+}
+
+static int
+check_value(const struct recover_point *p, struct err *e)
+{
+    uint64_t lsn;
+    int64_t s;
+    unsigned us;
+
+    switch (p->to) {
+    case TO_SNAPSHOT:
+    case TO_LATEST:
+        return 0;
+    case TO_TIME:
+        return time_of(p->value, &s, &us)
+                 ? 0
+                 : err_set(e, ERR_USAGE, 0,
+                           "\"%s\" is no time such as 2026-11-22T03:00:15.5", p->value);
+    case TO_LSN:
+        return wal_lsn_parse(p->value, &lsn)
+                 ? 0
+                 : err_set(e, ERR_USAGE, 0, "\"%s\" is no LSN such as 16/B374D848",
+                           p->value);
+    case TO_XID:
+        return is_number(p->value, UINT64_MAX)
+                 ? 0
+                 : err_set(e, ERR_USAGE, 0, "\"%s\" is no number of a transaction",
+                           p->value);
+    case TO_NAME:
+        return p->value[0] && strlen(p->value) <= NAME_LEN_MAX && !strchr(p->value, '\n')
+                 ? 0
+                 : err_set(e, ERR_USAGE, 0, "a restore point's name has 1 to %d bytes",
+                           NAME_LEN_MAX);
+    }
+    return 0;
+}
+
+int
+recover_check_point(const struct recover_point *p, struct err *e)
+{
+    const char *t = p->timeline;
+
+    if (t && strcmp(t, "latest") != 0 && strcmp(t, "current") != 0
+        && !is_number(t, UINT32_MAX))
+        return err_set(e, ERR_USAGE, 0,
+                       "\"%s\" is no timeline: give its number, latest or current", t);
+    return check_value(p, e);
+}
+
+/* Can the log be replayed from the end of this snapshot to the point? */
+static bool
+lies_before(const struct snapshot *s, const struct recover_point *p)
+{
+    const char *stop = facts_get(buf_slice(&s->facts), "stop-lsn");
+    uint64_t lsn, end;
+    int64_t until;
+    unsigned us;
+
+    if (p->to == TO_TIME)
+        return time_of(p->value, &until, &us)
+            && (s->ended.s < until
+                || (s->ended.s == until && s->ended.ns <= (int32_t)us * 1000));
+    if (p->to == TO_LSN)
+        return stop && wal_lsn_parse(stop, &end) && wal_lsn_parse(p->value, &lsn)
+            && end <= lsn;
+    return true;
+}
+
+int
+recover_find_base(const struct snapshot_list *l, const struct recover_point *p,
+                  struct snapshot_row **row, struct err *e)
+{
+    const struct snapshot *newest = &(*row)->info;
+
+    for (struct snapshot_row *x = *row; x >= l->rows; x--)
+        if (x->loaded && strcmp(x->info.source, newest->source) == 0
+            && strcmp(x->info.host, newest->host) == 0
+            && (x == *row || snapshot_committed(x)) && lies_before(&x->info, p)) {
+            *row = x;
+            return 0;
+        }
+    return err_set(e, ERR_NOT_FOUND, 0, "no backup of %s was complete before %s",
+                   newest->source, p->value);
+}
+
+int
+recover_has_log(struct repo *r, const struct snapshot *s, struct err *e)
+{
+    struct slice facts = buf_slice(&s->facts);
+    const char *system = facts_get(facts, "system-id");
+    const char *stop = facts_get(facts, "stop-lsn");
+    const char *timeline = facts_get(facts, "stop-timeline");
+    const char *unit = facts_get(facts, "wal-segment-size");
+    struct log_list l = { 0 };
+    struct wal_name n = { .kind = WAL_SEGMENT };
+    char stream[17], pos[LOG_POS_MAX + 1];
+    uint64_t size, lsn, number;
+
+    if (!system || !stop || !timeline || !unit || !wal_lsn_parse(stop, &lsn)
+        || !text_uint(timeline, UINT32_MAX, &number) || !text_size(unit, &size)
+        || size < 1 << 20 || size > WAL_SEGMENT_MAX)
+        return 0;
+    n.place = wal_place((lsn - 1) / size, size);
+    wal_pos(&n, pos);
+    log_stream(repo_keys(r), LOG_POSTGRES, system, stream);
+    AUTOFREE char *prefix = mem_printf("log/%s/%08x/%s-", stream, (unsigned)number, pos);
+    if (log_list(r, prefix, &l, e) < 0)
+        return -1;
+    bool there = l.count > 0;
+    log_list_release(&l);
+    return there;
+}
+
+/* A value between quotes, as the server's configuration has it. */
+static void
+put_setting(struct buf *out, const char *name, const char *value)
+{
+    buf_printf(out, "%s = '", name);
+    for (const char *p = value; *p; p++) {
+        if (*p == '\'' || *p == '\\')
+            buf_put_u8(out, (uint8_t)*p);
+        buf_put_u8(out, (uint8_t)*p);
+    }
+    buf_put_str(out, "'\n");
+}
+
+static void
+put_time(struct buf *out, const char *text)
+{
+    AUTOBUF struct buf value = BUF(64);
+    int64_t s = 0;
+    unsigned us = 0;
+    struct tm tm;
+
+    (void)time_of(text, &s, &us); /* it was checked */
+    gmtime_r(&(time_t){ (time_t)s }, &tm);
+    buf_printf(&value, "%04d-%02d-%02d %02d:%02d:%02d.%06u+00", tm.tm_year + 1900,
+               tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, us);
+    put_setting(out, "recovery_target_time", buf_cstr(&value));
+}
+
+static void
+put_point(struct buf *out, const struct recover_point *p)
+{
+    static const char *const names[] = { [TO_LSN] = "recovery_target_lsn",
+                                         [TO_XID] = "recovery_target_xid",
+                                         [TO_NAME] = "recovery_target_name" };
+
+    buf_put_str(out, "# By drtool restore\n");
+    put_setting(out, "restore_command", p->command);
+    put_setting(out, "recovery_end_command", "rm -rf pg_wal/.drtool-ahead");
+    put_setting(out, "recovery_target_timeline", p->timeline ? p->timeline : "latest");
+    if (p->to == TO_LATEST)
+        return;
+    if (p->to == TO_TIME)
+        put_time(out, p->value);
+    else
+        put_setting(out, names[p->to], p->value);
+    put_setting(out, "recovery_target_action", "promote");
+}
+
+/* A line of a recovery: the server takes no two targets. */
+static bool
+is_ours(struct slice line)
+{
+    static const char *const begins[] = { "recovery_target", "restore_command",
+                                          "recovery_end_command", "# By drtool restore" };
+
+    for (size_t i = 0; i < COUNT_OF(begins); i++)
+        if (line.len >= strlen(begins[i])
+            && memcmp(line.ptr, begins[i], strlen(begins[i])) == 0)
+            return true;
+    return false;
+}
+
+static void
+keep_others(struct buf *out, struct slice old)
+{
+    while (old.len > 0) {
+        const uint8_t *nl = memchr(old.ptr, '\n', old.len);
+        size_t len = nl ? (size_t)(nl - old.ptr) + 1 : old.len;
+        struct slice line = slice_sub(old, 0, len);
+        if (!is_ours(line))
+            buf_put_slice(out, line);
+        if (!is_ours(line) && !nl)
+            buf_put_str(out, "\n");
+        old = slice_sub(old, len, old.len - len);
+    }
+}
+
+int
+recover_write_point(const char *dir, const struct recover_point *p, struct err *e)
+{
+    AUTOFREE char *path = fs_join(dir, "postgresql.auto.conf");
+    AUTOFREE char *signal = fs_join(dir, "recovery.signal");
+    AUTOBUF struct buf old = BUF(SETTINGS_MAX), settings = BUF(2 * SETTINGS_MAX);
+
+    if (p->to == TO_SNAPSHOT)
+        return 0;
+    if (access(path, F_OK) == 0 && fs_read(path, SETTINGS_MAX, &old, e) < 0)
+        return -1;
+    keep_others(&settings, buf_slice(&old));
+    put_point(&settings, p);
+    return fs_replace(path, buf_slice(&settings), 0600, e) < 0
+                || fs_replace(signal, slice_of("", 0), 0600, e) < 0
+             ? -1
+             : 0;
+}

@@ -1,0 +1,515 @@
+/*
+ * Storing files of the log: those named, and with them what else the server has ready,
+ * because opening a repository costs more than one of them. What was stored that way is
+ * known when the server asks for it.
+ */
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "engine/wal.h"
+#include "repo/log.h"
+
+#include "wal_file.h"
+#include "wal_memory.h"
+#include "wal_names.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FILES_MAX 64
+#define BYTES_MAX ((uint64_t)512 << 20) /* of a call, but for the files named */
+#define POLL_MS 20
+#define LINGER_MIN_MS 500    /* for targets beyond the quorum; */
+#define SPOOL_LINGER_MS 2000 /* and when the spool is enough */
+
+/* A file of this call. */
+struct job {
+    struct wal_file file;
+    char pos[LOG_POS_MAX + 1];
+    char key[LOG_KEY_MAX + 1]; /* what waits for it in the queue; "": nothing */
+    bool named;
+    bool safe;
+    struct err why; /* it cannot be stored */
+};
+
+struct push {
+    struct repo *repo;
+    const struct wal_push_options *options;
+    struct wal_push_result *result;
+    struct wal_memory memory;
+    struct job jobs[FILES_MAX];
+    size_t count;
+    char stream[17];
+    char *listed;         /* the prefix of */
+    struct log_list list; /* NULL: of none */
+    struct log_writer writer;
+};
+
+static struct job *
+job_of(struct push *p, const char *file)
+{
+    for (size_t i = 0; i < p->count; i++)
+        if (strcmp(p->jobs[i].file.text, file) == 0)
+            return &p->jobs[i];
+    return NULL;
+}
+
+static int
+add_job(struct push *p, const char *path, bool named, struct err *e)
+{
+    struct job *j = &p->jobs[p->count];
+
+    *j = (struct job){ .named = named };
+    if (wal_file_open(&j->file, path, e) < 0)
+        return -1;
+    if (job_of(p, j->file.text)) {
+        wal_file_close(&j->file);
+        return 0;
+    }
+    if (p->count > 0 && j->file.system != p->jobs[0].file.system) {
+        wal_file_close(&j->file);
+        return err_set(e, ERR_SOURCE, 0, "%s belongs to another server than %s", path,
+                       p->jobs[0].file.path);
+    }
+    wal_pos(&j->file.name, j->pos);
+    p->count++;
+    return 0;
+}
+
+static int
+by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* "NAME.ready" in archive_status is what the server will ask for. Sorted, so that the
+ * oldest come along. */
+static size_t
+list_ready(const char *dir, char *names[FILES_MAX])
+{
+    DIR *d = opendir(dir);
+    const struct dirent *x;
+    size_t count = 0;
+
+    while (d && (x = readdir(d))) {
+        size_t len = strlen(x->d_name);
+        if (len <= 6 || strcmp(x->d_name + len - 6, ".ready") != 0)
+            continue;
+        char *name = mem_printf("%.*s", (int)(len - 6), x->d_name);
+        size_t at = count < FILES_MAX ? count++ : FILES_MAX - 1;
+        if (at == count - 1 && count <= FILES_MAX && !names[at]) {
+            names[at] = name;
+        } else if (strcmp(name, names[at]) < 0) { /* the last of those kept gives way */
+            mem_free(names[at]);
+            names[at] = name;
+        } else {
+            mem_free(name);
+        }
+        qsort(names, count, sizeof *names, by_name);
+    }
+    if (d)
+        closedir(d);
+    return count;
+}
+
+static void
+add_ready(struct push *p)
+{
+    AUTOFREE char *dir = mem_strdup(p->jobs[0].file.path);
+    char *names[FILES_MAX] = { NULL };
+    uint64_t bytes = 0;
+
+    if (strrchr(dir, '/'))
+        *strrchr(dir, '/') = 0;
+    else
+        snprintf(dir, 2, ".");
+    AUTOFREE char *status = fs_join(dir, "archive_status");
+    size_t count = list_ready(status, names);
+    for (size_t i = 0; i < count; i++) {
+        AUTOFREE char *path = fs_join(dir, names[i]);
+        struct err none = { 0 };
+        if (p->count < FILES_MAX && bytes < BYTES_MAX
+            && add_job(p, path, false, &none) == 0)
+            bytes += p->jobs[p->count - 1].file.size;
+        else if (none.kind != ERR_NONE)
+            log_info("%s", err_text(&none)); /* told when the server asks for it */
+        mem_free(names[i]);
+    }
+}
+
+static int
+other_content(const struct job *j, struct err *e)
+{
+    return err_set(e, ERR_SOURCE, 0,
+                   "another file was stored as %s of this server before; are two servers "
+                   "writing the same timeline?",
+                   j->file.text);
+}
+
+static void
+object_key(const struct push *p, const struct job *j, const uint8_t sha[32],
+           char out[LOG_KEY_MAX + 1])
+{
+    struct log_name n = { .timeline = j->file.name.timeline };
+
+    memcpy(n.stream, p->stream, sizeof n.stream);
+    memcpy(n.pos, j->pos, sizeof n.pos);
+    memcpy(n.sha256, sha, 32);
+    log_key(out, &n);
+}
+
+struct holders {
+    struct fleet *fleet;
+    bool have[FLEET_TARGETS_MAX];
+    bool any;
+};
+
+static void
+on_holder(void *arg, const char *target, enum queue_end how)
+{
+    struct holders *h = arg;
+    const struct target *t = fleet_find(h->fleet, target);
+
+    h->any = true;
+    for (size_t i = 0; t && i < fleet_count(h->fleet); i++)
+        if (fleet_target(h->fleet, i) == t && how == QUEUE_DELIVERED)
+            h->have[i] = true;
+}
+
+/* Do enough targets have what was queued? An object that nothing is known of any more
+ * is looked for on the targets. */
+static int
+look_at_queue(struct push *p, struct job *j, struct err *e)
+{
+    struct holders h = { .fleet = repo_fleet(p->repo) };
+
+    if (state_queue_holders(repo_state(p->repo), j->key, on_holder, &h, e) < 0)
+        return -1;
+    if (!h.any)
+        j->key[0] = 0;
+    j->safe = fleet_quorum_met(h.fleet, h.have, NULL);
+    return 0;
+}
+
+/* What this host remembers of the file. */
+static int
+recall(struct push *p, struct job *j, struct err *e)
+{
+    static const uint8_t none[32];
+    const struct wal_kept *k = wal_memory_find(&p->memory, j->file.text);
+    uint8_t sha[32];
+
+    if (!k)
+        return 0;
+    if (wal_file_hash(&j->file, sha, e) < 0)
+        return -1;
+    if (memcmp(k->sha256, sha, 32) != 0) {
+        other_content(j, &j->why);
+        return 0;
+    }
+    j->safe = k->safe;
+    if (j->safe || memcmp(k->object, none, 32) == 0)
+        return 0;
+    object_key(p, j, k->object, j->key);
+    return look_at_queue(p, j, e);
+}
+
+/* One object of that name on the targets: is it the same file? */
+static void
+compare(struct push *p, struct job *j, const struct log_row *row,
+        const uint8_t content[32], bool have[FLEET_TARGETS_MAX])
+{
+    struct fleet *f = repo_fleet(p->repo);
+    size_t tail = row->size < LOG_TAIL ? (size_t)row->size : LOG_TAIL;
+
+    for (size_t i = 0; i < fleet_count(f); i++) {
+        AUTOBUF struct buf bytes = BUF(HEADER_LEN + LOG_TAIL);
+        struct range head = { .key = row->key, .len = HEADER_LEN };
+        struct range end = { .key = row->key, .offset = row->size - tail, .len = tail };
+        struct storage *store = fleet_target(f, i)->store;
+        struct log_info info;
+        struct err bad = { 0 };
+        if (!(row->have >> i & 1))
+            continue;
+        if (row->size < HEADER_LEN || storage_get(store, &head, &bytes, &bad) < 0
+            || storage_get(store, &end, &bytes, &bad) < 0
+            || log_peek(repo_keys(p->repo), slice_of(bytes.ptr, HEADER_LEN),
+                        slice_of(bytes.ptr + HEADER_LEN, tail), &info, &bad)
+                   < 0) {
+            log_info("target %s: %s: %s", fleet_target(f, i)->name, row->key,
+                     err_text(&bad)); /* as if it were not there */
+            continue;
+        }
+        if (memcmp(info.content, content, 32) == 0)
+            have[i] = true;
+        else
+            other_content(j, &j->why);
+    }
+}
+
+/* What the targets list near a file: sixteen segments, so that a batch asks seldom.
+ * NULL: nobody answers. */
+static const struct log_list *
+near(struct push *p, const struct job *j)
+{
+    AUTOFREE char *prefix = mem_printf("log/%s/%08x/%.*s", p->stream,
+                                       j->file.name.timeline, WAL_PLACE_DIGITS - 1,
+                                       j->pos);
+    struct err none = { 0 };
+
+    if (p->listed && strcmp(p->listed, prefix) == 0)
+        return &p->list;
+    log_list_release(&p->list);
+    mem_free(TAKE(p->listed));
+    if (log_list(p->repo, prefix, &p->list, &none) < 0)
+        return NULL;
+    p->listed = TAKE(prefix);
+    return &p->list;
+}
+
+/* What the targets have of the file, whoever stored it. */
+static int
+look_at_targets(struct push *p, struct job *j, struct err *e)
+{
+    const struct log_list *l = near(p, j);
+    bool have[FLEET_TARGETS_MAX] = { 0 };
+    uint8_t sha[32], content[32];
+    bool hashed = false;
+
+    for (size_t i = 0; l && i < l->count; i++) {
+        if (strcmp(l->rows[i].name.pos, j->pos) != 0)
+            continue;
+        if (!hashed && wal_file_hash(&j->file, sha, e) < 0)
+            return -1;
+        hashed = true;
+        log_content(repo_keys(p->repo), sha, content);
+        compare(p, j, &l->rows[i], content, have);
+    }
+    j->safe = j->why.kind == ERR_NONE
+           && fleet_quorum_met(repo_fleet(p->repo), have, NULL);
+    if (!j->safe)
+        return 0;
+    struct wal_kept k = { .safe = true };
+    memcpy(k.file, j->file.text, sizeof k.file);
+    memcpy(k.sha256, sha, 32);
+    wal_memory_put(&p->memory, &k);
+    return 0;
+}
+
+struct storing {
+    struct push *push;
+    struct sha256 *hash;
+};
+
+static void
+add_piece(void *arg, struct slice piece)
+{
+    struct storing *s = arg;
+
+    sha256_feed(s->hash, piece);
+    log_add(&s->push->writer, piece);
+}
+
+static int
+save(void *arg, struct err *e)
+{
+    struct push *p = arg;
+
+    return wal_memory_save(repo_state(p->repo), &p->memory, e);
+}
+
+/* Into the spool and the queue of every target. */
+static int
+store(struct push *p, struct job *j, struct err *e)
+{
+    CLEANUP(sha256_free_p) struct sha256 *hash = sha256_new();
+    struct storing s = { p, hash };
+    struct log_info info = { .kind = LOG_POSTGRES,
+                             .unit = j->file.unit,
+                             .time = j->file.time };
+    struct wal_kept k = { 0 };
+
+    snprintf(info.system, sizeof info.system, "%llu", (unsigned long long)j->file.system);
+    snprintf(info.file, sizeof info.file, "%s", j->file.text);
+    log_begin(&p->writer);
+    if (wal_file_read(&j->file, add_piece, &s, e) < 0)
+        return -1;
+    log_end(&p->writer, p->repo, &info);
+    sha256(buf_slice(&p->writer.object), k.object);
+    sha256_end(hash, k.sha256);
+    memcpy(k.file, j->file.text, sizeof k.file);
+    object_key(p, j, k.object, j->key);
+    wal_memory_put(&p->memory, &k);
+    p->result->stored++;
+    p->result->bytes += j->file.size;
+    return fleet_put_with(repo_fleet(p->repo), j->key, RANK_PACK,
+                          buf_slice(&p->writer.object), save, p, e);
+}
+
+static int
+store_all(struct push *p, struct err *e)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        struct job *j = &p->jobs[i];
+        if (recall(p, j, e) < 0)
+            return -1;
+        if (!j->safe && !j->key[0] && j->why.kind == ERR_NONE
+            && look_at_targets(p, j, e) < 0)
+            return -1;
+        if (j->safe) {
+            p->result->known++;
+            continue;
+        }
+        /* What comes along must not keep the server's file from being told as safe. */
+        struct err *why = j->named ? e : &j->why;
+        if (!j->key[0] && j->why.kind == ERR_NONE && store(p, j, why) < 0 && j->named)
+            return -1;
+    }
+    return 0;
+}
+
+/* Waits until enough targets have all, and for the others about as long again. */
+static int
+wait_for_quorum(struct push *p, struct err *e)
+{
+    struct fleet *f = repo_fleet(p->repo);
+    int64_t position = fleet_position(f), begun = clock_mono_ms(), until = INT64_MAX;
+    bool have[FLEET_TARGETS_MAX] = { 0 }, over[FLEET_TARGETS_MAX] = { 0 };
+    size_t open = fleet_count(f);
+
+    if (p->options->ack_spool)
+        until = begun + SPOOL_LINGER_MS;
+    while (open > 0 && clock_mono_ms() < until) {
+        for (size_t i = 0; i < fleet_count(f); i++) {
+            struct err why = { 0 };
+            int rc = over[i] ? 0
+                             : fleet_wait(f, fleet_target(f, i), position, POLL_MS, &why);
+            if (rc < 0 && why.kind == ERR_CANCELLED) {
+                *e = why;
+                return -1;
+            }
+            have[i] = have[i] || rc == 1;
+            open -= rc != 0;
+            over[i] = over[i] || rc != 0;
+            if (rc < 0)
+                log_info("target %s has not all of it: %s", fleet_target(f, i)->name,
+                         err_text(&why));
+        }
+        int64_t now = clock_mono_ms(), took = now - begun;
+        if (until == INT64_MAX && fleet_quorum_met(f, have, NULL))
+            until = now + (took > LINGER_MIN_MS ? took : LINGER_MIN_MS);
+    }
+    return 0;
+}
+
+/* What the queue says now, remembered for the next call. */
+static int
+remember(struct push *p, struct err *e)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        struct job *j = &p->jobs[i];
+        AUTOFREE char *key = mem_strdup(j->key);
+        if (!j->safe && key[0] && look_at_queue(p, j, e) < 0)
+            return -1;
+        /* Rows that are gone: all have it. It was queued by this call, or looked for. */
+        j->safe = j->safe || (key[0] && !j->key[0]);
+        struct wal_kept *k = wal_memory_find(&p->memory, j->file.text);
+        if (k && j->why.kind == ERR_NONE)
+            k->safe = j->safe;
+    }
+    return wal_memory_save(repo_state(p->repo), &p->memory, e);
+}
+
+static int
+judge(struct push *p, struct err *e)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        struct job *j = &p->jobs[i];
+        if (!j->named || j->safe)
+            continue;
+        if (j->why.kind != ERR_NONE) {
+            *e = j->why;
+            return -1;
+        }
+        p->result->waiting++;
+        if (!p->options->ack_spool)
+            return err_set(e, ERR_QUORUM, 0,
+                           "%s is not on the %u targets that must have it; it waits in "
+                           "the spool and is sent by the next call, or by drtool sync",
+                           j->file.text, fleet_quorum(repo_fleet(p->repo), NULL));
+    }
+    return 0;
+}
+
+static int
+push_all(struct push *p, struct err *e)
+{
+    char system[24];
+
+    for (size_t i = 0; p->options->paths[i]; i++) {
+        if (i == FILES_MAX)
+            return err_set(e, ERR_USAGE, 0, "at most %d files at once", FILES_MAX);
+        if (add_job(p, p->options->paths[i], true, e) < 0)
+            return -1;
+    }
+    add_ready(p);
+    snprintf(system, sizeof system, "%llu", (unsigned long long)p->jobs[0].file.system);
+    log_stream(repo_keys(p->repo), LOG_POSTGRES, system, p->stream);
+    if (wal_memory_load(repo_state(p->repo), p->jobs[0].file.system, &p->memory, e) < 0)
+        return -1;
+    return store_all(p, e) < 0 || wait_for_quorum(p, e) < 0 || remember(p, e) < 0
+             ? -1
+             : judge(p, e);
+}
+
+int
+engine_wal_push(struct repo *r, const struct wal_push_options *o,
+                struct wal_push_result *res, struct err *e)
+{
+    struct push *p = mem_zalloc(sizeof *p);
+
+    *res = (struct wal_push_result){ 0 };
+    p->repo = r;
+    p->options = o;
+    p->result = res;
+    log_writer_init(&p->writer, r);
+    int rc = push_all(p, e);
+    log_writer_release(&p->writer);
+    log_list_release(&p->list);
+    mem_free(p->listed);
+    wal_memory_release(&p->memory);
+    for (size_t i = 0; i < p->count; i++)
+        wal_file_close(&p->jobs[i].file);
+    mem_free(p);
+    return rc;
+}
+
+int
+engine_wal_known(const struct conf *c, const char *path, struct err *e)
+{
+    AUTOFREE char *dir = mem_printf("%s/%s/wal", c->state, c->repository);
+    AUTOFREE char *db = fs_join(dir, "state.db");
+    CLEANUP(state_close_p) struct state *state = NULL;
+    struct job j = { 0 };
+    struct wal_memory m = { 0 };
+    struct err none = { 0 };
+    uint8_t sha[32];
+    int rc = 0;
+
+    if (access(db, R_OK | W_OK) < 0 || state_open(dir, false, &state, &none) < 0)
+        return 0;
+    if (wal_file_open(&j.file, path, e) < 0)
+        return -1;
+    if (wal_memory_load(state, j.file.system, &m, &none) == 0) {
+        const struct wal_kept *k = wal_memory_find(&m, j.file.text);
+        if (k && k->safe)
+            rc = wal_file_hash(&j.file, sha, e) < 0      ? -1
+               : memcmp(sha, k->sha256, sizeof sha) == 0 ? 1
+                                                         : other_content(&j, e);
+    }
+    wal_memory_release(&m);
+    wal_file_close(&j.file);
+    return rc;
+}
