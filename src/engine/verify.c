@@ -363,7 +363,7 @@ verify_target(struct verify *v, struct err *e)
 }
 
 static int
-verify_all(struct verify *v, struct err *e)
+verify_targets(struct verify *v, struct err *e)
 {
     struct fleet *f = repo_fleet(v->repo);
 
@@ -375,6 +375,7 @@ verify_all(struct verify *v, struct err *e)
     if (repo_snapshots(v->repo, &v->snapshots, e) < 0 || repo_load_index(v->repo, e) < 0)
         return -1;
     v->pack_count = index_packs(repo_index(v->repo));
+    v->needed = mem_zalloc(v->pack_count / 8 + 1);
     for (size_t i = 0; i < fleet_count(f); i++) {
         struct target *t = fleet_target(f, i);
         struct err one = { 0 };
@@ -395,6 +396,17 @@ verify_all(struct verify *v, struct err *e)
         v->result->unasked += !v->told->asked;
     }
     return 0;
+}
+
+static int
+verify_all(struct verify *v, struct err *e)
+{
+    int rc = verify_targets(v, e);
+
+    if (rc == 0)
+        rc = verify_renew(v, e);
+    mem_free(v->needed);
+    return rc;
 }
 
 int

@@ -19,6 +19,8 @@ struct verify {
     uint8_t *present; /* a bit per pack: listed in its size */
     uint8_t *unnamed; /* a bit per pack: lies there, and the target's index lacks it */
     uint8_t *bad;     /* a bit per pack: missing or damaged, and not healed */
+    uint8_t *needed; /* a bit per pack: a target's prune records name it, it is not there,
+                       * and a snapshot needs it. For all targets */
     uint32_t pack_count;
     uint32_t next_pack; /* for the reading threads */
     pthread_mutex_t lock;
@@ -37,6 +39,8 @@ void verify_set(uint8_t *bits, uint32_t i);
 void verify_clear(uint8_t *bits, uint32_t i);
 void verify_tick(struct verify *v);
 
+/* verify_renew.c: what is needed and cannot come back, stored anew when healing. */
+MUST_USE int verify_renew(struct verify *v, struct err *e);
 /* verify_read.c: level 3. */
 MUST_USE int verify_read_packs(struct verify *v, struct err *e);
 /* verify_small.c: a target's header, also of one that is left out for it; the small

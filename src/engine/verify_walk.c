@@ -65,6 +65,37 @@ on_target(void *arg, uint32_t pack)
     return pack < v->pack_count && verify_bit(v->present, pack);
 }
 
+/* An index_usable_fn that takes none: it notes the packs that this target's prune
+ * records keep from coming back. */
+static bool
+note_needed(void *arg, uint32_t pack)
+{
+    struct verify *v = arg;
+    char key[PACK_KEY_LEN + 1];
+    uint8_t name[32];
+    uint64_t size;
+    struct err none = { 0 };
+
+    if (pack >= v->pack_count || verify_bit(v->present, pack)
+        || index_pack(repo_index(v->repo), pack, name, &size, &none) != 1)
+        return false;
+    pack_key(key, name);
+    if (repo_refused(v->repo, v->target, key))
+        verify_set(v->needed, pack);
+    return false;
+}
+
+/* Where on this target the chunk is: 1, 0, -1. */
+static int
+find_here(struct walk *w, const struct chunk_id *id, struct location *at, struct err *e)
+{
+    struct index *x = repo_index(w->v->repo);
+    struct location none;
+    int rc = index_find(x, id, on_target, w->v, at, e);
+
+    return rc == 0 ? index_find(x, id, note_needed, w->v, &none, e) : rc;
+}
+
 static int
 load_node(void *arg, enum chunk_kind kind, const struct chunk_id *id, struct buf *out,
           struct err *e)
@@ -74,7 +105,7 @@ load_node(void *arg, enum chunk_kind kind, const struct chunk_id *id, struct buf
 
     if (!w->from_target)
         return repo_load_node(w->v->repo, kind, id, out, e);
-    int rc = index_find(repo_index(w->v->repo), id, on_target, w->v, &at, e);
+    int rc = find_here(w, id, &at, e);
     if (rc < 0)
         return -1;
     if (rc == 0 || at.kind != kind || at.raw > out->max - out->len)
@@ -96,7 +127,7 @@ check_extent(void *arg, uint64_t offset, const struct extent *x, struct err *e)
     (void)offset;
     if (chunk_id_is_hole(&x->id) || chunk_id_equal(&x->id, &w->last))
         return 0;
-    int rc = index_find(repo_index(w->v->repo), &x->id, on_target, w->v, &at, e);
+    int rc = find_here(w, &x->id, &at, e);
     if (rc < 0)
         return -1;
     if (rc == 0)

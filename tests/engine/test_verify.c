@@ -255,6 +255,27 @@ what_is_marked_is_healed_while_it_lies_there(void **state)
     verify_well(&l, 1);
 }
 
+/* A snapshot that was being completed while it was marked needs it. It is not pruned, but
+ * lost, and does not come back under its name. */
+static void
+what_is_marked_and_lost_is_stored_anew(void **state)
+{
+    AUTOBUF struct buf names = BUF(1 << 16);
+    struct verify_result res;
+    LAB(l);
+
+    (void)state;
+    back_up_well(&l);
+    site_open(&l.site);
+    condemn(&l, 1, &names);
+    site_close(&l.site);
+    remove_packs(&l, 1, buf_slice(&names));
+    heal_well(&l, &res);
+    for (size_t i = 0; i < names.len; i += 32)
+        assert_false(has_pack(&l, 1, names.ptr + i));
+    verify_well(&l, 1);
+}
+
 /* An index names it as before. */
 static void
 what_was_pruned_is_not_missing_and_not_put_back(void **state)
@@ -343,6 +364,7 @@ main(void)
         cmocka_unit_test(a_rotten_key_slot_does_not_spread),
         cmocka_unit_test(a_rotten_pack_that_no_index_names_is_healed),
         cmocka_unit_test(what_is_marked_is_healed_while_it_lies_there),
+        cmocka_unit_test(what_is_marked_and_lost_is_stored_anew),
         cmocka_unit_test(what_was_pruned_is_not_missing_and_not_put_back),
         cmocka_unit_test(what_was_pruned_before_a_target_was_made_is_not_missing_there),
         cmocka_unit_test(what_all_others_have_pruned_may_rot),
