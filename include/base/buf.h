@@ -44,6 +44,8 @@ uint8_t *buf_room(struct buf *b, size_t len); /* len writable bytes after the en
 void buf_put(struct buf *b, const void *p, size_t len);
 void buf_put_slice(struct buf *b, struct slice s);
 void buf_put_str(struct buf *b, const char *s);
+/* Keeps the last `max` bytes of all that was put so: the oldest make room. */
+void buf_put_last(struct buf *b, const void *p, size_t len);
 void buf_put_u8(struct buf *b, uint8_t v);
 void buf_put_u16(struct buf *b, uint16_t v);
 void buf_put_u32(struct buf *b, uint32_t v);

@@ -96,6 +96,19 @@ buf_put_str(struct buf *b, const char *s)
 }
 
 void
+buf_put_last(struct buf *b, const void *p, size_t len)
+{
+    size_t new = len < b->max ? len : b->max;
+    size_t kept = b->len < b->max - new ? b->len : b->max - new;
+
+    if (kept < b->len) {
+        memmove(b->ptr, b->ptr + b->len - kept, kept);
+        b->len = kept;
+    }
+    buf_put(b, (const uint8_t *)p + len - new, new);
+}
+
+void
 buf_put_u8(struct buf *b, uint8_t v)
 {
     buf_put(b, &v, 1);

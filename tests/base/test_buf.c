@@ -90,6 +90,26 @@ a_buffer_grows_up_to_its_maximum(void **state)
 }
 
 static void
+the_last_bytes_are_kept_however_they_come(void **state)
+{
+    static const char all[] = "the quick brown fox jumps over the lazy dog";
+
+    (void)state;
+    for (size_t step = 1; step <= sizeof all; step++) {
+        AUTOBUF struct buf b = BUF(8);
+        size_t put = 0;
+        while (put < sizeof all) {
+            size_t n = step < sizeof all - put ? step : sizeof all - put;
+            buf_put_last(&b, all + put, n);
+            buf_put_last(&b, NULL, 0);
+            put += n;
+            size_t kept = put < 8 ? put : 8;
+            assert_true(slice_equal(buf_slice(&b), slice_of(all + put - kept, kept)));
+        }
+    }
+}
+
+static void
 formatted_text_is_appended_without_its_end_mark(void **state)
 {
     AUTOBUF struct buf b = BUF(100);
@@ -134,6 +154,7 @@ main(void)
         cmocka_unit_test(a_variable_number_that_is_too_long_is_bad),
         cmocka_unit_test(reading_past_the_end_gives_zeros_and_is_remembered),
         cmocka_unit_test(a_buffer_grows_up_to_its_maximum),
+        cmocka_unit_test(the_last_bytes_are_kept_however_they_come),
         cmocka_unit_test(formatted_text_is_appended_without_its_end_mark),
         cmocka_unit_test(formatted_text_may_fill_the_buffer_to_the_brim),
         cmocka_unit_test(slices_compare_by_bytes_then_length),

@@ -81,19 +81,6 @@ command_read_begin(struct source *s, struct entry *en, struct err *e)
     return programs_start(&c->stages, NULL, e) < 0 ? -1 : 1;
 }
 
-static void
-keep_tail(struct command *c, const uint8_t *data, size_t len)
-{
-    size_t kept = c->tail.len, new = len < TAIL ? len : TAIL;
-    size_t over = kept + new > TAIL ? kept + new - TAIL : 0;
-
-    if (over) {
-        memmove(c->tail.ptr, c->tail.ptr + over, kept - over);
-        c->tail.len -= over;
-    }
-    buf_put(&c->tail, data + len - new, new);
-}
-
 static int
 command_read(struct source *s, uint8_t *out, size_t len, size_t *got, uint64_t *hole,
              struct err *e)
@@ -108,7 +95,7 @@ command_read(struct source *s, uint8_t *out, size_t len, size_t *got, uint64_t *
     c->ended = *got == 0;
     c->bytes += *got;
     if (c->conf->command.end_mark)
-        keep_tail(c, out, *got);
+        buf_put_last(&c->tail, out, *got);
     return 0;
 }
 

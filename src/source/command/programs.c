@@ -125,14 +125,7 @@ hear(struct program *st)
         st->proc.err = -1;
         return;
     }
-    size_t over = st->said.len + (size_t)n > STDERR_KEPT
-                    ? st->said.len + (size_t)n - STDERR_KEPT
-                    : 0;
-    if (over) {
-        memmove(st->said.ptr, st->said.ptr + over, st->said.len - over);
-        st->said.len -= over;
-    }
-    buf_put(&st->said, block, (size_t)n);
+    buf_put_last(&st->said, block, (size_t)n);
 }
 
 /* Waits for words or, with `out` >= 0, for output: true if there is some of that. */
