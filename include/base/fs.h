@@ -40,6 +40,10 @@ MUST_USE int fs_pwrite_all(int fd, struct slice data, uint64_t at, struct err *e
 /* Reads exactly len bytes at `at`; a shorter file is ERR_CORRUPT. */
 MUST_USE int fs_pread_all(int fd, void *out, size_t len, uint64_t at, struct err *e);
 
+/* A file in memory that holds `data`, has no name and is nobody else's (0600): how a
+ * secret gets to a child. */
+MUST_USE int fs_memory(struct slice data, int *fd, struct err *e);
+
 /* Takes a lock file for this process; ERR_CONFLICT naming the holder when it
  * is held for longer than wait_ms. The lock ends with the descriptor. */
 MUST_USE int fs_lock(const char *path, int64_t wait_ms, int *out_fd, struct err *e);

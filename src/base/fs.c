@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -185,6 +186,20 @@ fs_pwrite_all(int fd, struct slice data, uint64_t at, struct err *e)
         data = slice_sub(data, (size_t)n, data.len - (size_t)n);
         at += (uint64_t)n;
     }
+    return 0;
+}
+
+int
+fs_memory(struct slice data, int *fd, struct err *e)
+{
+    AUTOCLOSE int made = memfd_create("drtool", MFD_CLOEXEC);
+
+    if (made < 0 || fchmod(made, 0600) < 0)
+        return err_sys(e, errno, "making a file in memory");
+    if (fs_pwrite_all(made, data, 0, e) < 0)
+        return -1;
+    *fd = made;
+    made = -1;
     return 0;
 }
 

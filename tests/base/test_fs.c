@@ -101,6 +101,26 @@ a_range_past_the_end_of_a_file_is_damage(void **state)
 }
 
 static void
+a_file_in_memory_is_opened_through_its_descriptor_alone(void **state)
+{
+    AUTOCLOSE int fd = -1;
+    struct stat st;
+    struct err e = { 0 };
+
+    (void)state;
+    succeeds(fs_memory(SLICE("a secret"), &fd, &e), &e);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_true(S_ISREG(st.st_mode));
+    assert_int_equal(st.st_mode & 07777, 0600);
+    assert_int_equal(st.st_nlink, 0);
+    assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+    for (int n = 0; n < 2; n++) { /* each reader begins at the beginning */
+        AUTOFREE char *path = mem_printf("/proc/self/fd/%d", fd);
+        content_is(path, "a secret");
+    }
+}
+
+static void
 folders_are_made_with_their_parents_and_twice_is_fine(void **state)
 {
     SCRATCH(d);
@@ -265,6 +285,7 @@ main(void)
         cmocka_unit_test(a_file_in_a_folder_that_is_missing_is_told),
         cmocka_unit_test(a_file_over_the_limit_is_not_read),
         cmocka_unit_test(a_range_past_the_end_of_a_file_is_damage),
+        cmocka_unit_test(a_file_in_memory_is_opened_through_its_descriptor_alone),
         cmocka_unit_test(folders_are_made_with_their_parents_and_twice_is_fine),
         cmocka_unit_test(a_file_is_not_taken_for_a_folder),
         cmocka_unit_test(names_are_joined_by_one_slash),

@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #define ARGS_MAX 16
@@ -69,7 +68,7 @@ static int
 password_line(const struct redis *r, int *out, struct err *e)
 {
     struct buf line = BUF(SECRET_MAX + 1);
-    int rc = 0, fd = -1;
+    int rc;
 
     *out = 0;
     if (r->conf->redis.password.from == SECRET_NONE)
@@ -77,17 +76,11 @@ password_line(const struct redis *r, int *out, struct err *e)
     rc = secret_resolve(&r->conf->redis.password, &line, e);
     if (rc == 0) {
         buf_put_u8(&line, '\n');
-        fd = memfd_create("drtool", MFD_CLOEXEC);
-        if (fd < 0 || fs_pwrite_all(fd, buf_slice(&line), 0, e) < 0)
-            rc = fd < 0 ? err_sys(e, errno, "making a file in memory") : -1;
+        rc = fs_memory(buf_slice(&line), out, e);
     }
     if (line.ptr)
         crypto_wipe(line.ptr, line.cap);
     buf_release(&line);
-    if (rc < 0 && fd >= 0)
-        close(fd);
-    else if (fd >= 0)
-        *out = fd;
     return rc;
 }
 
