@@ -41,7 +41,7 @@ struct conf_target {
 
 #define STAGES_MAX 8 /* commands in a row */
 
-/* X(kind, its key in a source's map, which is what a snapshot calls it too) */
+/* X(kind, its key in a source's map) */
 #define SOURCE_KINDS(X)   \
     X(FILES, "files")     \
     X(COMMAND, "command") \
@@ -54,8 +54,6 @@ enum source_kind {
     SOURCE_KINDS(X)
 #undef X
 };
-
-const char *source_kind_name(enum source_kind kind);
 
 struct conf_source {
     char *name;
@@ -79,8 +77,11 @@ struct conf_source {
     struct {
         char *dsn;       /* libpq's; NULL: its defaults */
         struct conf_secret password;
-        bool spread;     /* the checkpoint before; else it is fast */
-        uint64_t max_rate; /* bytes/s; 0: unlimited */
+        bool logical;    /* dumps of databases; else the whole server, as it lies there */
+        bool spread;     /* physical: the checkpoint before; else it is fast */
+        uint64_t max_rate; /* physical: bytes/s; 0: unlimited */
+        char **databases; /* logical; NULL: all */
+        bool count_rows; /* logical: of each table, for the snapshot's facts */
     } postgres;
     struct {
         char *path;
@@ -95,6 +96,10 @@ struct conf_source {
         char *client;    /* NULL: redis-cli */
     } redis;
 };
+
+/* What a snapshot calls the kind of the source: its key, and "postgres-dump" for dumps,
+ * which are restored as the files that they are. */
+const char *source_kind_name(const struct conf_source *s);
 
 #define COMPRESSION_AUTO 0
 

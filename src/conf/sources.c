@@ -44,6 +44,7 @@ static const struct conf_key command_keys[] = {
     { .type = CONF_END },
 };
 
+static const char *const method_words[] = { "physical", "logical", NULL };
 static const char *const checkpoint_words[] = { "fast", "spread", NULL };
 
 static const struct conf_key postgres_keys[] = {
@@ -52,14 +53,25 @@ static const struct conf_key postgres_keys[] = {
               "user=backup. Default: its environment and its defaults." },
     { .name = "password", .type = CONF_SECRET, .at = AT(postgres.password),
       .help = "The password. Default: what libpq finds, as in ~/.pgpass." },
+    { .name = "method", .type = CONF_BOOL, .at = AT(postgres.logical),
+      .words = method_words,
+      .help = "The whole server as it lies on its disk (physical), or dumps of its "
+              "databases (logical). Default: physical." },
+    { .name = "databases", .type = CONF_STRINGS, .at = AT(postgres.databases),
+      .help = "With logical: the databases that are dumped. Default: all that let "
+              "anybody connect and are no templates." },
+    { .name = "count-rows", .type = CONF_BOOL, .at = AT(postgres.count_rows),
+      .help = "With logical: count the rows of each table, as they are in the dump, for "
+              "the facts of the snapshot. Default: false." },
     { .name = "checkpoint", .type = CONF_BOOL, .at = AT(postgres.spread),
       .words = checkpoint_words,
-      .help = "Whether the checkpoint that a backup begins with is made at once (fast) "
-              "or over minutes (spread), which holds up others less. Default: fast." },
+      .help = "With physical: whether the checkpoint that a backup begins with is made "
+              "at once (fast) or over minutes (spread), which holds up others less. "
+              "Default: fast." },
     { .name = "max-rate", .type = CONF_SIZE, .at = AT(postgres.max_rate),
       .min = (uint64_t)32 << 10, .max = (uint64_t)1 << 30,
-      .help = "Bytes a second that the server may send, 32KiB to 1GiB. Default: "
-              "unlimited." },
+      .help = "With physical: bytes a second that the server may send, 32KiB to 1GiB. "
+              "Default: unlimited." },
     { .type = CONF_END },
 };
 
@@ -98,8 +110,8 @@ const struct conf_key source_keys[] = {
     { .name = "command", .type = CONF_MAP, .keys = command_keys,
       .help = "Back up what a command prints." },
     { .name = "postgres", .type = CONF_MAP, .keys = postgres_keys,
-      .help = "Back up a PostgreSQL server, from version 15, over its replication "
-              "protocol." },
+      .help = "Back up a PostgreSQL server: whole, over its replication protocol, from "
+              "version 15, or as dumps." },
     { .name = "sqlite", .type = CONF_MAP, .keys = sqlite_keys,
       .help = "Back up a SQLite database, also while it is written to." },
     { .name = "redis", .type = CONF_MAP, .keys = redis_keys,
@@ -118,9 +130,10 @@ static const char *const kind_names[] = {
 };
 
 const char *
-source_kind_name(enum source_kind kind)
+source_kind_name(const struct conf_source *s)
 {
-    return kind_names[kind];
+    return s->kind == SOURCE_POSTGRES && s->postgres.logical ? "postgres-dump"
+                                                             : kind_names[s->kind];
 }
 
 /* A source is of the kind whose key it has. `n` is its map. */
@@ -179,6 +192,24 @@ check_dsn(const struct conf_source *s, const struct yaml_node *n, struct err *e)
     return 0;
 }
 
+/* Keys that say nothing to the method are mistakes. */
+static int
+check_postgres(const struct conf_source *s, const struct yaml_node *n, struct err *e)
+{
+    static const struct { const char *key; bool logical; } keys[] = {
+        { "databases", true }, { "count-rows", true },
+        { "checkpoint", false }, { "max-rate", false },
+    };
+
+    for (size_t i = 0; i < COUNT_OF(keys); i++) {
+        const struct yaml_node *key = yaml_node_get(n, keys[i].key);
+        if (key && keys[i].logical != s->postgres.logical)
+            return yaml_key_error(key, e, "%s is for `method: %s` only", keys[i].key,
+                                  method_words[keys[i].logical]);
+    }
+    return check_dsn(s, n, e);
+}
+
 static int
 check_redis(const struct conf_source *s, const struct yaml_node *n, struct err *e)
 {
@@ -203,7 +234,7 @@ sources_check(struct conf *c, const struct yaml_node *list, struct err *e)
             && check_redis(s, yaml_node_get(n, "redis"), e) < 0)
             return -1;
         if (s->kind == SOURCE_POSTGRES
-            && check_dsn(s, yaml_node_get(n, "postgres"), e) < 0)
+            && check_postgres(s, yaml_node_get(n, "postgres"), e) < 0)
             return -1;
         if (s->kind == SOURCE_COMMAND
             && check_command(s, yaml_node_get(n, "command"), e) < 0)

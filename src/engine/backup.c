@@ -335,7 +335,7 @@ fill_snapshot(struct run *run, struct snapshot *s, const struct manifest_root *r
     const struct conf_source *c = run->options->source;
 
     s->source = mem_strdup(c->name);
-    s->kind = mem_strdup(source_kind_name(c->kind));
+    s->kind = mem_strdup(source_kind_name(c));
     s->identity = mem_strdup(source_identity(run->source));
     s->version = mem_strdup(DRTOOL_VERSION);
     s->started = run->started;

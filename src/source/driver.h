@@ -38,6 +38,8 @@ int files_open(const struct conf_source *c, const struct source_options *o,
                struct source **out, struct err *e);
 int postgres_open(const struct conf_source *c, const struct source_options *o,
                   struct source **out, struct err *e);
+int postgres_dump_open(const struct conf_source *c, const struct source_options *o,
+                       struct source **out, struct err *e); /* for postgres_open() */
 int redis_open(const struct conf_source *c, const struct source_options *o,
                struct source **out, struct err *e);
 int sqlite_open(const struct conf_source *c, const struct source_options *o,

@@ -128,7 +128,9 @@ every_key_reaches_its_field(void **state)
         "  - { name: w, sqlite: { path: /app.db, count-rows: true } }\n"
         "  - { name: x, redis: { socket: /s, user: u, password: { file: /p },"
         " client: valkey-cli } }\n"
-        "  - { name: y, redis: { host: h, port: 7000 } }\n";
+        "  - { name: y, redis: { host: h, port: 7000 } }\n"
+        "  - { name: z, postgres: { method: logical, databases: [shop, stock],"
+        " count-rows: true } }\n";
     CLEANUP(conf_free_p) struct conf *c = NULL;
     struct err e = { 0 };
 
@@ -161,6 +163,8 @@ every_key_reaches_its_field(void **state)
     assert_int_equal(c->sources[3].kind, SOURCE_POSTGRES);
     assert_string_equal(c->sources[3].postgres.dsn, "service=shop");
     assert_string_equal(c->sources[3].postgres.password.value, "P");
+    assert_false(c->sources[3].postgres.logical);
+    assert_string_equal(source_kind_name(&c->sources[3]), "postgres");
     assert_true(c->sources[3].postgres.spread);
     assert_true(c->sources[3].postgres.max_rate == 8 << 20);
     assert_int_equal(c->sources[4].kind, SOURCE_SQLITE);
@@ -173,6 +177,11 @@ every_key_reaches_its_field(void **state)
     assert_string_equal(c->sources[5].redis.client, "valkey-cli");
     assert_string_equal(c->sources[6].redis.host, "h");
     assert_int_equal(c->sources[6].redis.port, 7000);
+    assert_true(c->sources[7].postgres.logical);
+    assert_string_equal(source_kind_name(&c->sources[7]), "postgres-dump");
+    assert_string_equal(c->sources[7].postgres.databases[1], "stock");
+    assert_null(c->sources[7].postgres.databases[2]);
+    assert_true(c->sources[7].postgres.count_rows);
 }
 
 /* Three copies in one room cannot stand on two sites. */
@@ -352,8 +361,25 @@ static const struct mistake mistakes[] = {
     { "command: { argv: [/usr/bin/env], as: notes.txt }",
       "postgres: { dsn: \"postgresql://me:secret@db/shop\" }",
       "must not hold the password" },
+    { "command: { argv: [/usr/bin/env], as: notes.txt }", "postgres: { max-rate: 1KiB }",
+      "max-rate must be at least 32.0 KiB" },
+    { "command: { argv: [/usr/bin/env], as: notes.txt }", "postgres: { method: dump }",
+      "method must be logical or physical" },
     { "command: { argv: [/usr/bin/env], as: notes.txt }",
-      "postgres: { max-rate: 1KiB }", "max-rate must be at least 32.0 KiB" },
+      "postgres: { method: logical, checkpoint: fast }",
+      "f.yaml:11:51: checkpoint is for `method: physical` only" },
+    { "command: { argv: [/usr/bin/env], as: notes.txt }",
+      "postgres: { method: logical, max-rate: 1MiB }",
+      "f.yaml:11:51: max-rate is for `method: physical` only" },
+    { "command: { argv: [/usr/bin/env], as: notes.txt }",
+      "postgres: { databases: [shop] }",
+      "f.yaml:11:34: databases is for `method: logical` only" },
+    { "command: { argv: [/usr/bin/env], as: notes.txt }",
+      "postgres: { method: physical, count-rows: false }",
+      "f.yaml:11:52: count-rows is for `method: logical` only" },
+    { "command: { argv: [/usr/bin/env], as: notes.txt }",
+      "postgres: { method: logical, dsn: \"password=b\" }",
+      "must not hold the password" },
     { "command: { argv: [/usr/bin/env], as: notes.txt }",
       "redis: { socket: /s, port: 7000 }", "redis has a socket, or host and port" },
     { "command: { argv: [/usr/bin/env], as: notes.txt }", "redis: { port: 70000 }",

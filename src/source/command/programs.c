@@ -94,7 +94,7 @@ programs_start(struct programs *s, const char *const *env, struct err *e)
         struct program *st = &s->list[i];
         struct proc_options o = { .argv = st->argv,
                                   .env = env,
-                                  .in = i > 0 ? s->list[i - 1].proc.out : 0,
+                                  .in = i > 0 ? s->list[i - 1].proc.out : s->in,
                                   .flags = PROC_OUT | PROC_ERR };
         if (proc_start(&st->proc, &o, e) < 0) {
             programs_abort(s);

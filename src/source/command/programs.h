@@ -19,6 +19,7 @@ struct program {
 struct programs {
     struct program list[STAGES_MAX];
     size_t count;
+    int in; /* what the first one gets as stdin; 0: nothing. It stays open */
 };
 
 /* `argvs` has 1 to STAGES_MAX commands and then NULL; it must outlive them. */

@@ -98,12 +98,19 @@ connect_to(struct connection *c, const char *const *names, const char *const *va
 }
 
 int
-connection_open(struct connection *c, const struct conf_source *conf, struct err *e)
+connection_open(struct connection *c, const struct conf_source *conf,
+                const char *database, struct err *e)
 {
-    static const char *const names[] = { "dbname", "replication",
-                                         "fallback_application_name", "password", NULL };
-    const char *values[] = { conf->postgres.dsn ? conf->postgres.dsn : "", "true",
-                             "drtool", NULL, NULL };
+    /* The first dbname may be a whole connection string, the second is a name. */
+    static const char *const names[] = {
+        "dbname", "replication", "fallback_application_name", "password", "dbname", NULL
+    };
+    const char *values[] = { conf->postgres.dsn ? conf->postgres.dsn : "",
+                             database ? NULL : "true",
+                             "drtool",
+                             NULL,
+                             database,
+                             NULL };
     struct buf password = BUF(SECRET_MAX + 1);
     int rc = 0;
 
@@ -164,7 +171,7 @@ connection_result(struct connection *c, ExecStatusType want, struct err *e)
 }
 
 PGresult *
-connection_query(struct connection *c, const char *query, struct err *e)
+connection_rows(struct connection *c, const char *query, struct err *e)
 {
     PGresult *r = connection_send(c, query, e) < 0
                     ? NULL
@@ -174,7 +181,15 @@ connection_query(struct connection *c, const char *query, struct err *e)
         return NULL;
     for (PGresult *more; (more = PQgetResult(c->pg));)
         PQclear(more);
-    if (PQntuples(r) > 0)
+    return r;
+}
+
+PGresult *
+connection_query(struct connection *c, const char *query, struct err *e)
+{
+    PGresult *r = connection_rows(c, query, e);
+
+    if (!r || PQntuples(r) > 0)
         return r;
     PQclear(r);
     fail(c, query, "no row came back for", e);

@@ -314,6 +314,8 @@ int
 postgres_open(const struct conf_source *c, const struct source_options *o,
               struct source **out, struct err *e)
 {
+    if (c->postgres.logical)
+        return postgres_dump_open(c, o, out, e);
     struct postgres *p = mem_zalloc(sizeof *p);
 
     p->base = (struct source){ .ops = &postgres_ops, .opt = *o, .facts = BUF(FACTS_MAX) };

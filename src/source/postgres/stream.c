@@ -48,7 +48,7 @@ stream_open(struct stream *s, const struct conf_source *conf, struct buf *facts,
             char **identity, struct err *e)
 {
     *s = (struct stream){ .part = PART_NONE };
-    if (connection_open(&s->conn, conf, e) < 0)
+    if (connection_open(&s->conn, conf, NULL, e) < 0)
         return -1;
     if (PQserverVersion(s->conn.pg) < VERSION_MIN)
         return err_set(e, ERR_SOURCE, 0,
