@@ -8,7 +8,8 @@
  *   2 structure  small objects by their hashes, and that no configuration record
  *                is missing; all metadata of every complete
  *                snapshot, read from that target; every chunk it needs is there
- *   3 read       every pack is read: SHA-256, and each chunk opened and named
+ *   3 read       every pack and every file of a log is read: SHA-256, and each chunk
+ *                opened and named
  *
  * Each level includes those below it. With `heal` a bad or missing object is
  * replaced from a target that has a good one. What remains damaged is told as
@@ -59,6 +60,7 @@ struct verify_result {
     uint64_t damaged_files; /* told or not */
     uint64_t unhealed;      /* objects that are still bad or missing */
     uint64_t unasked;       /* targets that did not answer */
+    unsigned holes;         /* servers whose log is not whole behind the newest backup */
     int64_t elapsed_ms;
 };
 

@@ -34,6 +34,9 @@ MUST_USE int engine_wal_known(const struct conf *c, const char *path, struct err
 MUST_USE int engine_wal_push(struct repo *r, const struct wal_push_options *o,
                              struct wal_push_result *res, struct err *e);
 
+/* Sends what waits to every target that answers. Lanes run. */
+MUST_USE int engine_wal_deliver(struct repo *r, struct err *e);
+
 struct wal_fetch_options {
     const char *file;   /* its name */
     const char *to;     /* where it shall be */

@@ -34,6 +34,8 @@ void wal_name_text(const struct wal_name *n, char out[WAL_NAME_MAX + 1]);
 /* The places of segments of `size` bytes as a number without gaps, and back. */
 uint64_t wal_number(uint64_t place, uint64_t size);
 uint64_t wal_place(uint64_t number, uint64_t size);
+/* "16MB" as the server says it, to bytes; false when no segment has so many. */
+bool wal_size_parse(const char *text, uint64_t *out);
 /* "16/B374D848" to bytes since the log began. */
 bool wal_lsn_parse(const char *text, uint64_t *out);
 const char *wal_lsn_text(uint64_t lsn, char out[20]);

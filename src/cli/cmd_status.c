@@ -184,6 +184,8 @@ run(struct app *app, struct err *e)
     if (status_targets(app, r, &l, e) < 0)
         return app_fail(e);
     tell_sources(app, r, &l);
+    if (status_logs(app, r, &l, e) < 0)
+        return app_fail(e);
     return tell_runs(app, r, e) < 0 ? app_fail(e) : STATUS_OK;
 }
 

@@ -6,8 +6,10 @@
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "engine/sync.h"
+#include "engine/wal.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 struct options {
     const char *from, *to;
@@ -47,6 +49,25 @@ tell(struct app *app, const struct options *o, const struct sync_result *res)
                (unsigned long long)res->snapshots);
 }
 
+/* What of a server's log waits on this host. A push that runs does it by itself. */
+static int
+send_log(struct app *app, struct err *e)
+{
+    AUTOFREE char *db = mem_printf("%s/%s/wal/state.db", app->conf->state,
+                                   app->conf->repository);
+    CLEANUP(repo_close_p) struct repo *r = NULL;
+
+    if (access(db, F_OK) < 0)
+        return 0;
+    if (open_log_for_writing(app, 0, &r, e) == 0)
+        return engine_wal_deliver(r, e);
+    if (e->kind != ERR_CONFLICT)
+        return -1;
+    log_info("%s", err_text(e));
+    *e = (struct err){ 0 };
+    return 0;
+}
+
 static enum status
 run(struct app *app, struct err *e)
 {
@@ -58,7 +79,8 @@ run(struct app *app, struct err *e)
     struct sync_result res;
     struct err ignored = { 0 };
 
-    if (open_for_writing(app, o->wait_ms, &r, e) < 0)
+    if ((!o->dry_run && send_log(app, e) < 0)
+        || open_for_writing(app, o->wait_ms, &r, e) < 0)
         return app_fail(e);
     progress_begin(app, "syncing", NULL);
     int rc = engine_sync(r, &so, &res, e);

@@ -94,6 +94,7 @@ tell(struct app *app, const struct verify_result *res)
         json_put_int(o, "healed", (int64_t)x->healed);
     }
     json_put_int(app->result, "damaged_files", (int64_t)res->damaged_files);
+    json_put_int(app->result, "log_holes", res->holes);
     json_put_int(app->result, "unhealed", (int64_t)res->unhealed);
     json_put_seconds(app->result, "elapsed", res->elapsed_ms);
     if (app_chatty(app))
@@ -143,7 +144,7 @@ run(struct app *app, struct err *e)
     if (told.count > DAMAGE_WARNED)
         log_warn("and %llu more; --json lists them", told.count - DAMAGE_WARNED);
     tell(app, &res);
-    if (repo_rollback_seen(r))
+    if (repo_rollback_seen(r) || res.holes > 0)
         app_note(app, STATUS_ROLLBACK);
     if (res.unasked > 0)
         app_note(app, STATUS_DEGRADED);

@@ -41,9 +41,8 @@ newest(const struct snapshot_list *l, const struct snapshot_row *like, size_t i)
     return NULL;
 }
 
-/* Is it the newest of its source that is complete anywhere? */
-static bool
-is_last(const struct snapshot_list *l, size_t k)
+bool
+status_is_last(const struct snapshot_list *l, size_t k)
 {
     if (!l->rows[k].loaded || !snapshot_committed(&l->rows[k]))
         return false;
@@ -61,7 +60,7 @@ lag_of(const struct snapshot_list *l, size_t i)
     int64_t worst = 0;
 
     for (size_t k = 0; k < l->count; k++) {
-        if (!is_last(l, k))
+        if (!status_is_last(l, k))
             continue;
         const struct snapshot_row *here = newest(l, &l->rows[k], i);
         int64_t lag = here ? l->rows[k].info.started.s - here->info.started.s : INT64_MAX;
@@ -165,7 +164,8 @@ tell_json(json_t *o, const struct view *v, const struct snapshot_list *l, size_t
     put_rate(o, "read_bytes_per_second", x->get_bytes, x->get_ms);
     json_t *last = json_put_array(o, "last");
     for (size_t k = 0; k < l->count; k++) {
-        const struct snapshot_row *row = is_last(l, k) ? newest(l, &l->rows[k], i) : NULL;
+        const struct snapshot_row *row = status_is_last(l, k) ? newest(l, &l->rows[k], i)
+                                                              : NULL;
         if (!row)
             continue;
         json_t *s = json_add_object(last);

@@ -5,6 +5,7 @@
 #include "source/facts.h"
 #include "source/wal.h"
 
+#include "wal_backup.h"
 #include "wal_names.h"
 
 #include <ctype.h>
@@ -127,24 +128,16 @@ recover_find_base(const struct snapshot_list *l, const struct recover_point *p,
 int
 recover_has_log(struct repo *r, const struct snapshot *s, struct err *e)
 {
-    struct slice facts = buf_slice(&s->facts);
-    const char *system = facts_get(facts, "system-id");
-    const char *stop = facts_get(facts, "stop-lsn");
-    const char *timeline = facts_get(facts, "stop-timeline");
-    const char *unit = facts_get(facts, "wal-segment-size");
     struct log_list l = { 0 };
     struct wal_name n = { .kind = WAL_SEGMENT };
-    char stream[17], pos[LOG_POS_MAX + 1];
-    uint64_t size, lsn, number;
+    struct wal_backup b;
+    char pos[LOG_POS_MAX + 1];
 
-    if (!system || !stop || !timeline || !unit || !wal_lsn_parse(stop, &lsn)
-        || !text_uint(timeline, UINT32_MAX, &number) || !text_size(unit, &size)
-        || size < 1 << 20 || size > WAL_SEGMENT_MAX)
+    if (!wal_backup_of(r, s, &b))
         return 0;
-    n.place = wal_place((lsn - 1) / size, size);
+    n.place = wal_place(b.number, b.unit);
     wal_pos(&n, pos);
-    log_stream(repo_keys(r), LOG_POSTGRES, system, stream);
-    AUTOFREE char *prefix = mem_printf("log/%s/%08x/%s-", stream, (unsigned)number, pos);
+    AUTOFREE char *prefix = mem_printf("log/%s/%08x/%s-", b.stream, b.timeline, pos);
     if (log_list(r, prefix, &l, e) < 0)
         return -1;
     bool there = l.count > 0;

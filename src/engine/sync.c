@@ -344,7 +344,7 @@ mirror_all_of(struct pair *p, struct err *e)
     for (size_t i = 0; i < p->s->snapshots.count && !any; i++)
         any = lacks(&p->s->snapshots.rows[i], p->a, p->b);
     if (mirror_each(p->from->store, p->to->store, "keys/", copy_slot, p, e) < 0
-        || mirror(p, "conf/", RANK_PACK, e) < 0)
+        || mirror(p, "conf/", RANK_PACK, e) < 0 || mirror(p, "log/", RANK_PACK, e) < 0)
         return -1;
     if (mirror_data(p, any, e) < 0)
         return -1;

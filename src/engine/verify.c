@@ -352,6 +352,8 @@ verify_target(struct verify *v, struct err *e)
         rc = verify_read_packs(v, e);
     if (rc == 0 && v->options->level >= 2)
         rc = verify_structure(v, e);
+    if (rc == 0 && v->options->level >= 3)
+        rc = verify_logs(v, e);
     if (rc == 0)
         rc = verify_tell_files(v, e);
     if (rc == 0)
@@ -405,6 +407,8 @@ verify_all(struct verify *v, struct err *e)
 
     if (rc == 0)
         rc = verify_renew(v, e);
+    if (rc == 0)
+        rc = verify_windows(v, e);
     mem_free(v->needed);
     return rc;
 }

@@ -47,6 +47,10 @@ MUST_USE int verify_read_packs(struct verify *v, struct err *e);
  * objects by their hashes, and key slots. */
 void verify_header(struct verify *v);
 MUST_USE int verify_small(struct verify *v, struct err *e);
+/* verify_logs.c: the files of logs, level 3; and whether those of the newest backups go
+ * on without a hole. */
+MUST_USE int verify_logs(struct verify *v, struct err *e);
+MUST_USE int verify_windows(struct verify *v, struct err *e);
 /* verify_walk.c: level 2, and telling damage as files. */
 void verify_chain(struct verify *v);
 MUST_USE int verify_structure(struct verify *v, struct err *e);

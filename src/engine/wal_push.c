@@ -21,6 +21,7 @@
 #define FILES_MAX 64
 #define BYTES_MAX ((uint64_t)512 << 20) /* of a call, but for the files named */
 #define POLL_MS 20
+#define DELIVER_POLL_MS 1000
 #define LINGER_MIN_MS 500    /* for targets beyond the quorum; */
 #define SPOOL_LINGER_MS 2000 /* and when the spool is enough */
 
@@ -484,6 +485,29 @@ engine_wal_push(struct repo *r, const struct wal_push_options *o,
         wal_file_close(&p->jobs[i].file);
     mem_free(p);
     return rc;
+}
+
+int
+engine_wal_deliver(struct repo *r, struct err *e)
+{
+    struct fleet *f = repo_fleet(r);
+
+    for (size_t i = 0; i < fleet_count(f); i++) {
+        struct err why = { 0 };
+        int rc;
+        while ((rc = fleet_wait(f, fleet_target(f, i), fleet_position(f), DELIVER_POLL_MS,
+                                &why))
+               == 0)
+            continue;
+        if (rc < 0 && why.kind == ERR_CANCELLED) {
+            *e = why;
+            return -1;
+        }
+        if (rc < 0)
+            log_warn("target %s lacks files of the log: %s", fleet_target(f, i)->name,
+                     err_text(&why));
+    }
+    return 0;
 }
 
 int

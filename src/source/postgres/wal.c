@@ -88,6 +88,26 @@ wal_place(uint64_t number, uint64_t size)
     return number / each << 32 | number % each;
 }
 
+static bool
+is_size(uint64_t n)
+{
+    return n >= 1 << 20 && n <= WAL_SEGMENT_MAX && !(n & (n - 1));
+}
+
+/* Its MB and GB are powers of two. */
+bool
+wal_size_parse(const char *text, uint64_t *out)
+{
+    char unit[4];
+    unsigned n;
+
+    if (sscanf(text, "%6u%3s", &n, unit) != 2
+        || (strcmp(unit, "MB") != 0 && strcmp(unit, "GB") != 0))
+        return false;
+    *out = (uint64_t)n << (unit[0] == 'G' ? 30 : 20);
+    return is_size(*out);
+}
+
 bool
 wal_lsn_parse(const char *text, uint64_t *out)
 {
@@ -122,7 +142,7 @@ wal_page_parse(struct slice head, struct wal_page *out, struct err *e)
                               .lsn = get_u64(p + 8),
                               .system_id = get_u64(p + 24),
                               .size = get_u32(p + 32) };
-    if (out->size < 1 << 20 || out->size > WAL_SEGMENT_MAX || out->size & (out->size - 1))
+    if (!is_size(out->size))
         return err_set(e, ERR_SOURCE, 0, "its segments would have %llu bytes",
                        (unsigned long long)out->size);
     return 0;
