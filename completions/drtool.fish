@@ -67,6 +67,7 @@ complete -c drtool -n '__drtool_in "restore"' -l to-name -x -d 'have it replay t
 complete -c drtool -n '__drtool_in "restore"' -l to-latest -d 'have it replay all that is stored (default, unless @WHEN is given)'
 complete -c drtool -n '__drtool_in "restore"' -l to-snapshot -d 'have it replay nothing behind the backup'
 complete -c drtool -n '__drtool_in "restore"' -l timeline -x -d 'along timeline T: a number, latest or current (default: latest)'
+complete -c drtool -n '__drtool_in "restore"' -l no-prepare -d 'leave a MariaDB server\'s files for mariadb-backup --prepare'
 complete -c drtool -n '__drtool_in "restore"' -l plan -d 'tell what would be read, and restore nothing'
 complete -c drtool -n '__drtool_in "restore"' -l threads -x -d 'fetch and write with N threads (default: 4, from afar 16)'
 complete -c drtool -n '__drtool_in "restore"' -l memory -x -d 'take no more memory than about SIZE, 48MiB or more'

@@ -10,4 +10,8 @@ uint32_t crc32c(struct slice data);
  * both together. */
 uint32_t crc32c_add(uint32_t crc, struct slice data);
 
+/* The other one, of Ethernet and zlib, which formats that are not ours have. It goes on
+ * from 0 in the same way. Source: ISO 3309, RFC 1952 section 8. */
+uint32_t crc32_ieee_add(uint32_t crc, struct slice data);
+
 #endif

@@ -47,7 +47,8 @@ struct conf_target {
     X(COMMAND, "command") \
     X(POSTGRES, "postgres") \
     X(SQLITE, "sqlite") \
-    X(REDIS, "redis")
+    X(REDIS, "redis") \
+    X(MARIADB, "mariadb")
 
 enum source_kind {
 #define X(kind, name) SOURCE_##kind,
@@ -95,10 +96,20 @@ struct conf_source {
         struct conf_secret password;
         char *client;    /* NULL: redis-cli */
     } redis;
+    struct {
+        char *socket;    /* or */
+        char *host;      /* or neither: what the tools' option files say */
+        unsigned port;   /* 0: likewise */
+        char *user;      /* NULL: likewise */
+        struct conf_secret password;
+        bool logical;    /* a dump; else the files */
+        char **databases; /* of a dump; NULL: all */
+        char *defaults_file; /* the only option file; may be NULL */
+    } mariadb;
 };
 
-/* What a snapshot calls the kind of the source: its key, and "postgres-dump" for dumps,
- * which are restored as the files that they are. */
+/* What a snapshot calls the kind of the source: its key, and "postgres-dump" or
+ * "mariadb-dump" for dumps, which are restored as the files that they are. */
 const char *source_kind_name(const struct conf_source *s);
 
 #define COMPRESSION_AUTO 0

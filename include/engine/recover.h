@@ -2,8 +2,9 @@
  * recover: a database's snapshot restored so that its server can start on it.
  *
  * A data folder is restored whole and only into an empty one: what a server finds there
- * of another time would be taken for its own. Tablespaces get folders of their own and
- * the links that lead to them.
+ * of another time would be taken for its own. PostgreSQL's tablespaces get folders of
+ * their own and the links that lead to them; MariaDB's files are prepared by
+ * mariadb-backup. A file without which no server starts comes last.
  */
 #ifndef ENGINE_RECOVER_H
 #define ENGINE_RECOVER_H
@@ -42,14 +43,16 @@ struct recover_options {
     /* "A=B", NULL-terminated, or NULL: the tablespace with number A, or that was at A,
      * goes to the folder B. Default: to DIR-tablespaces/NUMBER beside the data folder. */
     const char *const *tablespaces;
-    struct recover_point point;
+    struct recover_point point; /* of a PostgreSQL server */
+    bool no_prepare; /* MariaDB's files as they were copied: no server starts on them */
 };
 
 /* True if snapshots of that kind are recovered, not just restored. */
 bool engine_recovers(const struct snapshot *s);
 
 /* As engine_restore(). ERR_EXISTS when a folder is not empty, ERR_USAGE when a
- * tablespace is named that the snapshot does not have. */
+ * tablespace is named that the snapshot does not have, ERR_UNSUPPORTED when
+ * mariadb-backup is not here: before anything is written. */
 MUST_USE int engine_recover(struct repo *r, const struct recover_options *o,
                             struct restore_result *result, struct err *e);
 

@@ -17,7 +17,7 @@ struct options {
     const char *to;
     struct opt_strings include, exclude, tablespaces;
     int overwrite, owner;
-    bool plan, numeric;
+    bool plan, numeric, no_prepare;
     struct point_options point;
     unsigned threads;
     uint64_t memory;
@@ -137,17 +137,22 @@ restore(const struct app *app, struct repo *r, const struct restore_options *ro,
         const struct recover_point *point, struct restore_result *res, struct err *e)
 {
     const struct options *o = app->options;
-    struct recover_options co = { .restore = *ro,
-                                  .tablespaces = o->tablespaces.count
-                                                   ? o->tablespaces.items
-                                                   : NULL,
-                                  .point = *point };
+    struct recover_options co = {
+        .restore = *ro,
+        .tablespaces = o->tablespaces.count ? o->tablespaces.items : NULL,
+        .point = *point,
+        .no_prepare = o->no_prepare,
+    };
 
     if (is_whole(app, ro->snapshot))
         return engine_recover(r, &co, res, e);
     if (co.tablespaces)
         return err_set(e, ERR_USAGE, 0,
                        "--tablespace is for a whole PostgreSQL server, without PATH, "
+                       "--include, --exclude and --plan");
+    if (co.no_prepare)
+        return err_set(e, ERR_USAGE, 0,
+                       "--no-prepare is for a whole MariaDB server, without PATH, "
                        "--include, --exclude and --plan");
     return engine_restore(r, ro, res, e);
 }
@@ -245,6 +250,8 @@ static const struct option options[] = {
       "have it replay nothing behind the backup" },
     { OPT_STRING, "timeline", 0, "T", AT(point.timeline), COMPLETE_NONE,
       "along timeline T: a number, latest or current (default: latest)" },
+    { OPT_FLAG, "no-prepare", 0, NULL, AT(no_prepare), COMPLETE_NONE,
+      "leave a MariaDB server's files for mariadb-backup --prepare" },
     { OPT_FLAG, "plan", 0, NULL, AT(plan), COMPLETE_NONE,
       "tell what would be read, and restore nothing" },
     { OPT_COUNT, "threads", 0, "N", AT(threads), COMPLETE_NONE,
@@ -264,6 +271,8 @@ static const char *const examples[] = {
     "Restore a PostgreSQL server into an empty folder, from which it can be started.",
     "drtool restore orders --to /srv/pg/main --to-time '2026-11-22 14:32:05'",
     "The same as it was at a moment, from the backup before it and the log.",
+    "drtool restore crm --to /var/lib/mysql",
+    "The same for a MariaDB server, by mariadb-backup.",
     NULL,
 };
 

@@ -102,6 +102,33 @@ static const struct conf_key redis_keys[] = {
     { .type = CONF_END },
 };
 
+static const struct conf_key mariadb_keys[] = {
+    { .name = "socket", .type = CONF_PATH, .at = AT(mariadb.socket),
+      .help = "The server's socket. Default: what the option files of MariaDB's tools "
+              "say." },
+    { .name = "host", .type = CONF_STRING, .at = AT(mariadb.host),
+      .help = "The server's host, instead of a socket." },
+    { .name = "port", .type = CONF_COUNT, .at = AT(mariadb.port), .min = 1,
+      .max = 65535, .help = "Its port. Default: 3306." },
+    { .name = "user", .type = CONF_STRING, .at = AT(mariadb.user),
+      .help = "The user. Default: what the option files say, or who runs drtool." },
+    { .name = "password", .type = CONF_SECRET, .at = AT(mariadb.password),
+      .help = "The password. Default: what the option files say, as ~/.my.cnf, which is "
+              "not read when there is one here." },
+    { .name = "method", .type = CONF_BOOL, .at = AT(mariadb.logical),
+      .words = method_words,
+      .help = "Whether the server's files are copied, by mariadb-backup on the server's "
+              "host (physical), or its rows as SQL, by mariadb-dump (logical). Default: "
+              "physical." },
+    { .name = "databases", .type = CONF_STRINGS, .at = AT(mariadb.databases),
+      .help = "For a logical backup: the databases, each of which becomes a file of its "
+              "own and is a moment of its own. Default: all, in one." },
+    { .name = "defaults-file", .type = CONF_PATH, .at = AT(mariadb.defaults_file),
+      .help = "The only option file that the tools read. Default: those they look for, "
+              "as /etc/mysql/my.cnf." },
+    { .type = CONF_END },
+};
+
 const struct conf_key source_keys[] = {
     { .name = "name", .type = CONF_NAME, .at = AT(name), .flags = CONF_REQUIRED,
       .help = "What commands and snapshots call this source; unique." },
@@ -116,6 +143,9 @@ const struct conf_key source_keys[] = {
       .help = "Back up a SQLite database, also while it is written to." },
     { .name = "redis", .type = CONF_MAP, .keys = redis_keys,
       .help = "Back up a Redis or Valkey server." },
+    { .name = "mariadb", .type = CONF_MAP, .keys = mariadb_keys,
+      .help = "Back up a MariaDB server by its own tools, which have to be of its "
+              "version." },
     { .name = "allow-empty", .type = CONF_BOOL, .at = AT(allow_empty),
       .help = "A missing or empty source is no error. Default: false." },
     { .type = CONF_END },
@@ -132,8 +162,10 @@ static const char *const kind_names[] = {
 const char *
 source_kind_name(const struct conf_source *s)
 {
-    return s->kind == SOURCE_POSTGRES && s->postgres.logical ? "postgres-dump"
-                                                             : kind_names[s->kind];
+    if (s->kind == SOURCE_POSTGRES && s->postgres.logical)
+        return "postgres-dump";
+    return s->kind == SOURCE_MARIADB && s->mariadb.logical ? "mariadb-dump"
+                                                           : kind_names[s->kind];
 }
 
 /* A source is of the kind whose key it has. `n` is its map. */
@@ -218,6 +250,32 @@ check_redis(const struct conf_source *s, const struct yaml_node *n, struct err *
     return 0;
 }
 
+/* A database's name becomes that of a file. */
+static int
+check_mariadb(const struct conf_source *s, const struct yaml_node *n, struct err *e)
+{
+    char **all = s->mariadb.databases;
+
+    if (s->mariadb.socket && (s->mariadb.host || s->mariadb.port))
+        return yaml_node_error(n, e, "mariadb has a socket, or host and port, not both");
+    if (s->mariadb.port && !s->mariadb.host)
+        return yaml_node_error(yaml_node_get(n, "port"), e, "mariadb has a port, but no "
+                               "host");
+    if (all && !s->mariadb.logical)
+        return yaml_node_error(yaml_node_get(n, "databases"), e, "databases are chosen "
+                               "for method: logical only; physical takes the whole "
+                               "server");
+    for (size_t i = 0; all && all[i]; i++) {
+        const struct yaml_node *at = &yaml_node_get(n, "databases")->items[i];
+        if (!all[i][0] || strchr(all[i], '/') || all[i][0] == '-' || strlen(all[i]) > 192)
+            return yaml_node_error(at, e, "%s is no name of a database", all[i]);
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(all[i], all[j]) == 0)
+                return yaml_node_error(at, e, "the database %s is there twice", all[i]);
+    }
+    return 0;
+}
+
 int
 sources_check(struct conf *c, const struct yaml_node *list, struct err *e)
 {
@@ -232,6 +290,9 @@ sources_check(struct conf *c, const struct yaml_node *list, struct err *e)
             return -1;
         if (s->kind == SOURCE_REDIS
             && check_redis(s, yaml_node_get(n, "redis"), e) < 0)
+            return -1;
+        if (s->kind == SOURCE_MARIADB
+            && check_mariadb(s, yaml_node_get(n, "mariadb"), e) < 0)
             return -1;
         if (s->kind == SOURCE_POSTGRES
             && check_postgres(s, yaml_node_get(n, "postgres"), e) < 0)

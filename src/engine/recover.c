@@ -1,27 +1,38 @@
-#include "engine/recover.h"
-#include "base/fs.h"
-#include "base/log.h"
-#include "base/text.h"
-#include "source/facts.h"
+#include "recover_impl.h"
 
-#include "recover_point.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/text.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#define SPACE "tablespace/" /* of a fact's name, before the number */
+#define MARK ".drtool-restoring" /* holds the snapshot's id, and how far it came */
+#define FINISHING " finishing"
+
+/* The one list of kinds that are recovered. */
+static const struct recovery *const recoveries[] = { &recovery_postgres,
+                                                     &recovery_mariadb };
+
+static const struct recovery *
+find(const struct snapshot *s)
+{
+    for (size_t i = 0; i < COUNT_OF(recoveries); i++)
+        if (strcmp(s->kind, recoveries[i]->kind) == 0)
+            return recoveries[i];
+    return NULL;
+}
 
 bool
 engine_recovers(const struct snapshot *s)
 {
-    return strcmp(s->kind, "postgres") == 0;
+    return find(s) != NULL;
 }
 
-static int
-check_empty(const char *path, struct err *e)
+int
+recover_check_empty(const char *path, struct err *e)
 {
     DIR *d = opendir(path);
     const struct dirent *x;
@@ -41,109 +52,45 @@ check_empty(const char *path, struct err *e)
                            path);
 }
 
-/* Did an earlier run begin to restore this very snapshot there? It goes on then. */
-static bool
-was_begun(const char *mark, const char *id)
+/* How far an earlier run came with this very snapshot there. */
+enum stage { STAGE_NONE, STAGE_FILES, STAGE_FINISHING };
+
+static enum stage
+stage_of(const char *mark, const char *id)
 {
-    AUTOBUF struct buf text = BUF(64);
+    AUTOBUF struct buf text = BUF(128);
+    AUTOFREE char *finishing = mem_printf("%s" FINISHING, id);
     struct err none = { 0 };
 
-    return fs_read(mark, 64, &text, &none) == 0
-        && slice_equal(buf_slice(&text), slice_str(id));
+    if (fs_read(mark, 127, &text, &none) < 0)
+        return STAGE_NONE;
+    return slice_equal(buf_slice(&text), slice_str(id))        ? STAGE_FILES
+         : slice_equal(buf_slice(&text), slice_str(finishing)) ? STAGE_FINISHING
+                                                               : STAGE_NONE;
 }
 
-/* One fact after the other that tells of a tablespace. */
-static bool
-next_space(struct slice *facts, const char **number, const char **was)
-{
-    const char *name;
-
-    while (facts_next(facts, &name, was)) {
-        if (strncmp(name, SPACE, strlen(SPACE)) != 0)
-            continue;
-        *number = name + strlen(SPACE);
-        size_t digits = strspn(*number, "0123456789"); /* it becomes part of a path */
-        if (digits > 0 && !(*number)[digits])
-            return true;
-    }
-    return false;
-}
-
-/* Is it "A=B" with this A? Then B. */
-static const char *
-mapped_to(const char *map, const char *a)
-{
-    size_t len = strlen(a);
-
-    return strncmp(map, a, len) == 0 && map[len] == '=' ? map + len + 1 : NULL;
-}
-
-/* The folder of the tablespaces that were not told where to go. */
-static char *
-beside(const struct recover_options *o)
-{
-    AUTOFREE char *to = fs_absolute(o->restore.to);
-
-    return mem_printf("%s-tablespaces", to);
-}
-
-/* Where a tablespace goes; absolute, and freed by the caller. */
-static char *
-place_of(const struct recover_options *o, const char *number, const char *was)
-{
-    AUTOFREE char *otherwise = beside(o);
-    const char *where = NULL;
-
-    for (size_t i = 0; o->tablespaces && o->tablespaces[i] && !where; i++) {
-        where = mapped_to(o->tablespaces[i], number);
-        if (!where)
-            where = mapped_to(o->tablespaces[i], was);
-    }
-    return where ? fs_absolute(where) : fs_join(otherwise, number);
-}
-
+/* Removes all but the mark, which says that it is ours. */
 static int
-check_map(const struct recover_options *o, const char *map, struct err *e)
+clear(const char *path, struct err *e)
 {
-    struct slice facts = buf_slice(&o->restore.snapshot->facts);
-    const char *number, *was, *to = NULL;
+    DIR *d = opendir(path);
+    const struct dirent *x;
+    int rc = 0;
 
-    while (!to && next_space(&facts, &number, &was)) {
-        to = mapped_to(map, number);
-        if (!to)
-            to = mapped_to(map, was);
+    if (!d)
+        return err_sys(e, errno, "looking into %s", path);
+    while (rc == 0 && (x = readdir(d))) {
+        AUTOFREE char *below = fs_join(path, x->d_name);
+        if (strcmp(x->d_name, ".") != 0 && strcmp(x->d_name, "..") != 0
+            && strcmp(x->d_name, MARK) != 0)
+            rc = fs_remove_tree(below, e);
     }
-    return to && to[0] ? 0
-                       : err_set(e, ERR_USAGE, 0,
-                                 "the snapshot has no tablespace for %s: name it by its "
-                                 "number or by where it was, as in 16385=/srv/space",
-                                 map);
+    closedir(d);
+    return rc;
 }
 
-/* Nothing is written before all places are known to be good. */
-static int
-check(const struct recover_options *o, bool begun, struct err *e)
-{
-    struct slice facts = buf_slice(&o->restore.snapshot->facts);
-    const char *number, *was;
-
-    for (size_t i = 0; o->tablespaces && o->tablespaces[i]; i++)
-        if (check_map(o, o->tablespaces[i], e) < 0)
-            return -1;
-    if (begun)
-        return 0;
-    if (check_empty(o->restore.to, e) < 0)
-        return -1;
-    while (next_space(&facts, &number, &was)) {
-        AUTOFREE char *place = place_of(o, number, was);
-        if (check_empty(place, e) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-static void
-add_result(struct restore_result *sum, const struct restore_result *one)
+void
+recover_add(struct restore_result *sum, const struct restore_result *one)
 {
     sum->entries += one->entries;
     sum->files += one->files;
@@ -153,12 +100,10 @@ add_result(struct restore_result *sum, const struct restore_result *one)
     sum->not_set += one->not_set;
     sum->kept += one->kept;
     sum->blocked += one->blocked;
-    sum->elapsed_ms += one->elapsed_ms;
 }
 
-/* The folder itself is no entry: it belongs to whom its files belong to. */
-static int
-give_away(const char *path, const struct stat *owner, struct err *e)
+int
+recover_give_away(const char *path, const struct stat *owner, struct err *e)
 {
     if (chmod(path, 0700) < 0
         || (geteuid() == 0 && lchown(path, owner->st_uid, owner->st_gid) < 0))
@@ -166,88 +111,35 @@ give_away(const char *path, const struct stat *owner, struct err *e)
     return 0;
 }
 
+/* All of it, the last file last. */
 static int
-restore_space(struct repo *r, const struct recover_options *o, const char *number,
-              const char *was, const struct stat *owner, struct restore_result *sum,
-              struct err *e)
+restore_all(struct repo *r, const struct recover_options *o, const struct recovery *k,
+            const char *mark, const char *id, struct restore_result *result,
+            struct err *e)
 {
-    AUTOFREE char *place = place_of(o, number, was);
-    AUTOFREE char *above = beside(o);
-    AUTOFREE char *path = mem_printf("pg_tblspc/%s/", number);
-    AUTOFREE char *name = mem_printf("pg_tblspc/%s", number);
-    AUTOFREE char *link = fs_join(o->restore.to, name);
-    const char *const paths[] = { path, NULL };
+    const char *const last[] = { k->last, NULL };
     struct restore_options ro = o->restore;
+    AUTOFREE char *file = fs_join(ro.to, k->owner);
+    AUTOFREE char *finishing = mem_printf("%s" FINISHING, id);
     struct restore_result one;
-
-    ro.paths = paths;
-    ro.to = place;
-    if (entry_below(slice_str(place), slice_str(above))
-        && (fs_mkdirs(above, 0700, e) < 0 || give_away(above, owner, e) < 0))
-        return -1;
-    if (engine_restore(r, &ro, &one, e) < 0)
-        return -1;
-    add_result(sum, &one);
-    if (give_away(place, owner, e) < 0)
-        return -1;
-    if (symlink(place, link) < 0 && errno != EEXIST)
-        return err_sys(e, errno, "linking %s to %s", link, place);
-    if (geteuid() == 0 && lchown(link, owner->st_uid, owner->st_gid) < 0)
-        return err_sys(e, errno, "setting the owner of %s", link);
-    log_note("tablespace %s, which was at %s, is at %s", number, was, place);
-    return 0;
-}
-
-static int
-write_point(const struct recover_options *o, const struct stat *owner, struct err *e)
-{
-    static const char *const files[] = { "postgresql.auto.conf", "recovery.signal" };
-
-    if (recover_write_point(o->restore.to, &o->point, e) < 0)
-        return -1;
-    for (size_t i = 0; i < COUNT_OF(files) && o->point.to != TO_SNAPSHOT; i++) {
-        AUTOFREE char *path = fs_join(o->restore.to, files[i]);
-        if (geteuid() == 0 && lchown(path, owner->st_uid, owner->st_gid) < 0)
-            return err_sys(e, errno, "setting the owner of %s", path);
-    }
-    return 0;
-}
-
-/* All of it, the control file last: without that no server starts on the folder. */
-static int
-restore_all(struct repo *r, const struct recover_options *o,
-            struct restore_result *result, struct err *e)
-{
-    static const char *const later[] = { "/pg_tblspc/*", "/global/pg_control", NULL };
-    static const char *const replays[] = { "/pg_tblspc/*", "/global/pg_control",
-                                           RECOVER_SIGNALS, NULL };
-    static const char *const control[] = { "global/pg_control", NULL };
-    struct slice facts = buf_slice(&o->restore.snapshot->facts);
-    struct restore_options ro = o->restore;
-    AUTOFREE char *version = fs_join(ro.to, "PG_VERSION");
-    const char *number, *was;
-    struct restore_result last;
     struct stat owner;
 
-    ro.exclude = o->point.to == TO_SNAPSHOT ? later : replays;
+    ro.exclude = k->later(o);
     if (engine_restore(r, &ro, result, e) < 0)
         return -1;
-    if (stat(version, &owner) < 0)
-        return err_sys(e, errno, "looking at %s", version);
-    if (give_away(ro.to, &owner, e) < 0)
+    if (stat(file, &owner) < 0)
+        return recover_incomplete(result) ? 0 : err_sys(e, errno, "looking at %s", file);
+    if (recover_give_away(ro.to, &owner, e) < 0
+        || fs_replace(mark, slice_str(finishing), 0600, e) < 0
+        || k->finish(r, o, &owner, result, e) < 0)
         return -1;
-    while (next_space(&facts, &number, &was))
-        if (restore_space(r, o, number, was, &owner, result, e) < 0)
-            return -1;
-    if (result->damaged + result->blocked > 0)
+    if (recover_incomplete(result))
         return 0;
-    if (write_point(o, &owner, e) < 0)
-        return -1;
     ro.exclude = NULL;
-    ro.paths = control;
-    if (engine_restore(r, &ro, &last, e) < 0)
+    ro.paths = last;
+    if (engine_restore(r, &ro, &one, e) < 0)
         return -1;
-    add_result(result, &last);
+    recover_add(result, &one);
     return 0;
 }
 
@@ -255,17 +147,27 @@ int
 engine_recover(struct repo *r, const struct recover_options *o,
                struct restore_result *result, struct err *e)
 {
-    AUTOFREE char *mark = fs_join(o->restore.to, ".drtool-restoring");
+    const struct recovery *k = find(o->restore.snapshot);
+    const char *to = o->restore.to;
+    int64_t begun = clock_mono_ms();
+    AUTOFREE char *mark = fs_join(to, MARK);
     char id[65];
 
     text_hex(id, o->restore.snapshot->id, 32);
-    if (check(o, was_begun(mark, id), e) < 0 || fs_mkdirs(o->restore.to, 0700, e) < 0
-        || fs_replace(mark, slice_str(id), 0600, e) < 0
-        || restore_all(r, o, result, e) < 0)
+    enum stage stage = stage_of(mark, id);
+    if (k->check(o, stage != STAGE_NONE, e) < 0)
         return -1;
-    if (result->damaged + result->blocked > 0)
+    if (stage == STAGE_NONE && recover_check_empty(to, e) < 0)
+        return -1;
+    if (stage == STAGE_FINISHING && k->anew && clear(to, e) < 0)
+        return -1;
+    if (fs_mkdirs(to, 0700, e) < 0 || fs_replace(mark, slice_str(id), 0600, e) < 0
+        || restore_all(r, o, k, mark, id, result, e) < 0)
+        return -1;
+    result->elapsed_ms = clock_mono_ms() - begun;
+    if (recover_incomplete(result))
         return 0;
     if (unlink(mark) < 0)
         return err_sys(e, errno, "removing %s", mark);
-    return fs_sync_dir(o->restore.to, e);
+    return fs_sync_dir(to, e);
 }

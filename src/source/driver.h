@@ -42,6 +42,8 @@ int postgres_dump_open(const struct conf_source *c, const struct source_options 
                        struct source **out, struct err *e); /* for postgres_open() */
 int redis_open(const struct conf_source *c, const struct source_options *o,
                struct source **out, struct err *e);
+int mariadb_open(const struct conf_source *c, const struct source_options *o,
+                 struct source **out, struct err *e);
 int sqlite_open(const struct conf_source *c, const struct source_options *o,
                 struct source **out, struct err *e);
 int command_open(const struct conf_source *c, const struct source_options *o,

@@ -11,6 +11,7 @@ static int (*const kinds[])(const struct conf_source *, const struct source_opti
     [SOURCE_POSTGRES] = postgres_open,
     [SOURCE_SQLITE] = sqlite_open,
     [SOURCE_REDIS] = redis_open,
+    [SOURCE_MARIADB] = mariadb_open,
 };
 
 int

@@ -28,6 +28,23 @@ the_values_are_those_of_rfc_3720(void **state)
     assert_int_equal(crc32c(SLICE("")), 0);
 }
 
+/* Values of the catalogues and of zlib. */
+static void
+the_other_one_is_that_of_zlib(void **state)
+{
+    struct slice fox = SLICE("The quick brown fox jumps over the lazy dog");
+
+    (void)state;
+    assert_int_equal(crc32_ieee_add(0, SLICE("123456789")), 0xcbf43926);
+    assert_int_equal(crc32_ieee_add(0, fox), 0x414fa339);
+    assert_int_equal(crc32_ieee_add(0, SLICE("")), 0);
+    for (size_t cut = 0; cut <= fox.len; cut++) {
+        uint32_t crc = crc32_ieee_add(0, slice_sub(fox, 0, cut));
+        assert_int_equal(crc32_ieee_add(crc, slice_sub(fox, cut, fox.len - cut)),
+                         0x414fa339);
+    }
+}
+
 /* Whatever the alignment and the length, the bytes alone decide. */
 static void
 alignment_changes_nothing(void **state)
@@ -98,6 +115,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_values_are_those_of_rfc_3720),
+        cmocka_unit_test(the_other_one_is_that_of_zlib),
         cmocka_unit_test(alignment_changes_nothing),
         cmocka_unit_test(it_may_be_made_in_pieces),
         cmocka_unit_test(one_flipped_bit_is_seen),

@@ -130,7 +130,10 @@ every_key_reaches_its_field(void **state)
         " client: valkey-cli } }\n"
         "  - { name: y, redis: { host: h, port: 7000 } }\n"
         "  - { name: z, postgres: { method: logical, databases: [shop, stock],"
-        " count-rows: true } }\n";
+        " count-rows: true } }\n"
+        "  - { name: z1, mariadb: { socket: /s, user: u, password: { file: /p } } }\n"
+        "  - { name: z2, mariadb: { host: h, port: 3307, method: logical,"
+        " databases: [a, b], defaults-file: /d.cnf } }\n";
     CLEANUP(conf_free_p) struct conf *c = NULL;
     struct err e = { 0 };
 
@@ -182,6 +185,19 @@ every_key_reaches_its_field(void **state)
     assert_string_equal(c->sources[7].postgres.databases[1], "stock");
     assert_null(c->sources[7].postgres.databases[2]);
     assert_true(c->sources[7].postgres.count_rows);
+    assert_int_equal(c->sources[8].kind, SOURCE_MARIADB);
+    assert_string_equal(c->sources[8].mariadb.socket, "/s");
+    assert_string_equal(c->sources[8].mariadb.user, "u");
+    assert_string_equal(c->sources[8].mariadb.password.value, "/p");
+    assert_false(c->sources[8].mariadb.logical);
+    assert_string_equal(source_kind_name(&c->sources[8]), "mariadb");
+    assert_string_equal(c->sources[9].mariadb.host, "h");
+    assert_int_equal(c->sources[9].mariadb.port, 3307);
+    assert_true(c->sources[9].mariadb.logical);
+    assert_string_equal(c->sources[9].mariadb.databases[1], "b");
+    assert_string_equal(c->sources[9].mariadb.defaults_file, "/d.cnf");
+    assert_string_equal(source_kind_name(&c->sources[9]), "mariadb-dump");
+    assert_string_equal(source_kind_name(&c->sources[6]), "redis");
 }
 
 /* Three copies in one room cannot stand on two sites. */
@@ -353,9 +369,9 @@ static const struct mistake mistakes[] = {
     { "paths: [/srv/shop/uploads]", "paths: [~/srv]", "must be an absolute path" },
     { "paths: [/srv/shop/uploads], ", "", "the key \"paths\" is missing in files" },
     { "argv: [/usr/bin/env], as: notes.txt }", "argv: [x] }, files: { paths: [/x] }",
-      "exactly one of files, command, postgres, sqlite and redis" },
+      "exactly one of files, command, postgres, sqlite, redis and mariadb" },
     { "command: { argv: [/usr/bin/env], as: notes.txt }", "allow-empty: true",
-      "exactly one of files, command, postgres, sqlite and redis" },
+      "exactly one of files, command, postgres, sqlite, redis and mariadb" },
     { "command: { argv: [/usr/bin/env], as: notes.txt }",
       "postgres: { dsn: \"host=a password=b\" }", "must not hold the password" },
     { "command: { argv: [/usr/bin/env], as: notes.txt }",
@@ -384,6 +400,25 @@ static const struct mistake mistakes[] = {
       "redis: { socket: /s, port: 7000 }", "redis has a socket, or host and port" },
     { "command: { argv: [/usr/bin/env], as: notes.txt }", "redis: { port: 70000 }",
       "port must be at most 65535" },
+    { "command: { argv: [/usr/bin/env], as: notes.txt }",
+      "mariadb: { socket: /s, host: h }", "mariadb has a socket, or host and port" },
+    { "command: { argv: [/usr/bin/env], as: notes.txt }", "mariadb: { port: 3307 }",
+      "mariadb has a port, but no host" },
+    { "command: { argv: [/usr/bin/env], as: notes.txt }",
+      "mariadb: { databases: [a] }", "databases are chosen for method: logical only" },
+    { "command: { argv: [/usr/bin/env], as: notes.txt }",
+      "mariadb: { method: logical, databases: [a, b/c] }",
+      "b/c is no name of a database" },
+    { "command: { argv: [/usr/bin/env], as: notes.txt }",
+      "mariadb: { method: logical, databases: [\"--x\"] }",
+      "--x is no name of a database" },
+    { "command: { argv: [/usr/bin/env], as: notes.txt }",
+      "mariadb: { method: logical, databases: [a, a] }",
+      "the database a is there twice" },
+    { "command: { argv: [/usr/bin/env], as: notes.txt }", "mariadb: { method: files }",
+      "method must be logical or physical" },
+    { "command: { argv: [/usr/bin/env], as: notes.txt }", "mariadb: { password: x }",
+      "password must say where the secret is kept" },
     { "command: { argv: [/usr/bin/env], as: notes.txt }", "sqlite: { path: app.db }",
       "must be an absolute path" },
     { "fleet: { quorum: 2 }", "fleet: 2", "fleet must be a map" },

@@ -23,6 +23,10 @@ what_is_updated_in_place_is_cut_at_fixed_positions(void **state)
 {
     static const char *const paged[] = { "var/lib/mysql/shop/orders.ibd",
                                          "var/lib/mysql/ibdata1",
+                                         "undo001",
+                                         "shop/views.MAD",
+                                         "shop/views.MAI",
+                                         "shop/old.MYD",
                                          "srv/app.sqlite3",
                                          "srv/vm/root.qcow2",
                                          "pg/data/base/16384/16397",

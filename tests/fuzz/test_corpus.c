@@ -34,6 +34,9 @@
 #define LLVMFuzzerTestOneInput fuzz_url
 #include "fuzz_url.c"
 #undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput fuzz_xbstream
+#include "fuzz_xbstream.c"
+#undef LLVMFuzzerTestOneInput
 #define LLVMFuzzerTestOneInput fuzz_yaml
 #include "fuzz_yaml.c"
 #undef LLVMFuzzerTestOneInput
@@ -99,6 +102,7 @@ REPLAY(s3_list)
 REPLAY(slot)
 REPLAY(snapshot)
 REPLAY(url)
+REPLAY(xbstream)
 REPLAY(yaml)
 
 int
@@ -115,6 +119,7 @@ main(void)
         cmocka_unit_test(the_corpus_of_slot_is_no_danger),
         cmocka_unit_test(the_corpus_of_snapshot_is_no_danger),
         cmocka_unit_test(the_corpus_of_url_is_no_danger),
+        cmocka_unit_test(the_corpus_of_xbstream_is_no_danger),
         cmocka_unit_test(the_corpus_of_yaml_is_no_danger),
     };
 

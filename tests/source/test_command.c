@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "../../src/source/command/programs.h"
 #include "source/source.h"
 
 #include <errno.h>
@@ -133,6 +134,36 @@ much_output_on_both_ends_blocks_nobody(void **state)
 }
 
 /* A dump that broke off must never become a snapshot. */
+/* Some tools say why they failed, and then other things. */
+static void
+a_failure_may_be_told_by_a_line_before_the_last(void **state)
+{
+    static const char *const argv[] = {
+        "sh", "-c",
+        "echo 'Error: old' >&2; echo 'Error: no rights' >&2; echo bye >&2; exit 3", NULL
+    };
+    static const char *const *const all[] = { argv, NULL };
+    static const char *const telling[] = { "denied", "Error: ", NULL },
+                             *const others[] = { "denied", NULL };
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct programs p;
+        struct err e = { 0 };
+        uint8_t block[10];
+        size_t got;
+        programs_init(&p, all);
+        p.telling = i == 0 ? telling : i == 1 ? others : NULL;
+        assert_int_equal(programs_start(&p, NULL, &e), 0);
+        assert_int_equal(programs_read(&p, block, sizeof block, &got, &e), 0);
+        assert_int_equal(programs_end(&p, &e), -1);
+        assert_string_equal(err_text(&e),
+                            i == 0 ? "command sh exited with 3: Error: no rights"
+                                   : "command sh exited with 3: bye");
+        programs_release(&p);
+    }
+}
+
 static void
 a_failure_names_status_and_last_words(void **state)
 {
@@ -352,6 +383,7 @@ main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_output_is_one_file),
         cmocka_unit_test(much_output_on_both_ends_blocks_nobody),
+        cmocka_unit_test(a_failure_may_be_told_by_a_line_before_the_last),
         cmocka_unit_test(a_failure_names_status_and_last_words),
         cmocka_unit_test(the_last_words_are_found_after_many_others),
         cmocka_unit_test(too_few_bytes_are_an_error),

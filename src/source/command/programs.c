@@ -194,19 +194,38 @@ hear_out(struct programs *s, struct program *st, struct err *e)
     return 0;
 }
 
-/* The last line of stderr that has something in it. */
+/* The last line of `text` that has something in it. */
 static struct slice
-last_line(const struct program *st)
+last_line(struct slice text)
 {
-    const char *text = (const char *)st->said.ptr;
-    size_t end = st->said.len;
+    size_t end = text.len;
 
-    while (end > 0 && strchr(" \t\r\n", text[end - 1]))
+    while (end > 0 && strchr(" \t\r\n", text.ptr[end - 1]))
         end--;
     size_t from = end;
-    while (from > 0 && text[from - 1] != '\n')
+    while (from > 0 && text.ptr[from - 1] != '\n')
         from--;
-    return slice_of(st->said.ptr + from, end - from);
+    return slice_of(text.ptr + from, end - from);
+}
+
+static bool
+has_any(struct slice line, const char *const *words)
+{
+    for (; *words; words++)
+        if (memmem(line.ptr, line.len, *words, strlen(*words)))
+            return true;
+    return false;
+}
+
+/* The line by which one that failed says why. */
+static struct slice
+reason(const struct programs *s, const struct program *st)
+{
+    struct slice all = buf_slice(&st->said), last = last_line(all), line = last;
+
+    while (s->telling && line.len > 0 && !has_any(line, s->telling))
+        line = last_line(slice_of(all.ptr, (size_t)(line.ptr - all.ptr)));
+    return line.len > 0 ? line : last;
 }
 
 /* Tells of one that failed. One that was cut off did so because of a later one. */
@@ -220,16 +239,22 @@ judge(const struct programs *s, const int *status, struct err *e)
             && (failed == s->count || status[i] != CUT_OFF || status[failed] == CUT_OFF))
             failed = i;
     for (size_t i = 0; i < s->count && failed == s->count; i++) {
-        struct slice line = last_line(&s->list[i]);
+        struct slice line = last_line(buf_slice(&s->list[i].said));
         if (line.len)
             log_info("command %s said: %s", s->list[i].argv[0], text_of_name(line));
     }
     if (failed == s->count)
         return 0;
-    struct slice line = last_line(&s->list[failed]);
+    struct slice line = reason(s, &s->list[failed]);
     return err_set(e, ERR_SOURCE, 0, "command %s exited with %d: %s",
                    s->list[failed].argv[0], status[failed],
                    line.len ? text_of_name(line) : "it said nothing on stderr");
+}
+
+struct slice
+programs_said(const struct programs *s)
+{
+    return buf_slice(&s->list[s->count - 1].said);
 }
 
 int

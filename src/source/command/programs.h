@@ -20,6 +20,9 @@ struct programs {
     struct program list[STAGES_MAX];
     size_t count;
     int in; /* what the first one gets as stdin; 0: nothing. It stays open */
+    /* A failure is told by the last line that has one of these words, or by the last one
+     * if there is none; NULL: by the last one. */
+    const char *const *telling;
 };
 
 /* `argvs` has 1 to STAGES_MAX commands and then NULL; it must outlive them. */
@@ -39,6 +42,9 @@ MUST_USE int programs_read(struct programs *s, uint8_t *out, size_t len, size_t 
 /* Waits for all behind the end. ERR_SOURCE unless each exited with 0: it names the
  * first that failed by itself, and its last words. */
 MUST_USE int programs_end(struct programs *s, struct err *e);
+
+/* The last words of the last one, until it is aborted or started again. */
+struct slice programs_said(const struct programs *s);
 
 void programs_abort(struct programs *s);
 
