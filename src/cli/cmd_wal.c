@@ -57,8 +57,8 @@ run_push(struct app *app, struct err *e)
 }
 
 static const char *const push_examples[] = {
-    "archive_command = 'drtool wal push %p'",
-    "In postgresql.conf: store each file of the log as soon as it is full.",
+    "drtool wal push pg_wal/00000001000000000000000A",
+    "Store a file, as the server does by archive_command = 'drtool wal push %p'.",
     NULL,
 };
 
@@ -124,8 +124,8 @@ static const struct option fetch_options[] = {
 };
 
 static const char *const fetch_examples[] = {
-    "restore_command = 'drtool wal fetch %f %p'",
-    "In a server's settings, as drtool restore writes them.",
+    "drtool wal fetch 00000001000000000000000A pg_wal/RECOVERYXLOG",
+    "Bring it back, as the server does by restore_command = 'drtool wal fetch %f %p'.",
     NULL,
 };
 
