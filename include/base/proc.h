@@ -24,6 +24,7 @@ enum proc_flag {
     PROC_OUT = 1 << 0, /* a pipe for stdout; else it goes to /dev/null */
     PROC_ERR = 1 << 1, /* a pipe for stderr; else ours */
     PROC_OUT_INHERIT = 1 << 2,
+    PROC_UNDO = 1 << 3, /* it puts something right: proc_run() also when cancelled */
 };
 
 struct proc_options {

@@ -30,6 +30,8 @@ const char *text_of_utc(int64_t s, int32_t ns); /* RFC 3339, milliseconds, Z */
 /* A printable copy of a name: control bytes and invalid UTF-8 as \xHH. */
 const char *text_of_name(struct slice name);
 bool text_is_utf8(struct slice s);
+/* The last line that has something in it, without the white space at its end. */
+struct slice text_last_line(struct slice s);
 
 /* Of the `n` words, the one that `word` was probably meant to be, or NULL. */
 const char *text_nearest(const char *word, const char *const *words, size_t n);

@@ -60,6 +60,8 @@ struct conf_source {
     char *name;
     enum source_kind kind;
     bool allow_empty;      /* an empty or missing source is not an error */
+    char **before, **after; /* programs run around its reading; NULL: none */
+    int64_t hook_timeout_ms; /* of each */
     struct {
         char **paths;      /* NULL-terminated, absolute */
         char **exclude;    /* gitignore's rules; may be NULL */

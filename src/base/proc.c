@@ -203,14 +203,14 @@ drain(int *fd, struct buf *to)
 /* Waits for a child whose pipes are closed, or were none: it may live on for
  * long, and neither the limit nor a signal may be missed meanwhile. */
 static int
-await(struct proc *p, int64_t until, int *status, struct err *e)
+await(struct proc *p, bool undo, int64_t until, int *status, struct err *e)
 {
     for (int64_t pause = 1;; pause = pause < 50 ? pause * 2 : 50) {
         siginfo_t info = { 0 };
         if (waitid(P_PID, (id_t)p->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0
             || info.si_pid != 0)
             return proc_wait(p, status, e);
-        if (cancel_check(e) < 0)
+        if (!undo && cancel_check(e) < 0)
             return -1;
         if (until && clock_mono_ms() >= until) {
             *status = 124;
@@ -227,13 +227,14 @@ proc_run(const struct proc_options *o, int64_t timeout_ms, struct buf *out,
     CLEANUP(proc_abort) struct proc p = PROC_NONE;
     struct proc_options with = *o;
     int64_t until = timeout_ms ? clock_mono_ms() + timeout_ms : 0;
+    bool undo = o->flags & PROC_UNDO;
 
     with.flags |= (out ? PROC_OUT : 0u) | (err ? PROC_ERR : 0u);
     if (proc_start(&p, &with, e) < 0)
         return -1;
     while (p.out >= 0 || p.err >= 0) {
         struct pollfd fds[] = { { p.out, POLLIN, 0 }, { p.err, POLLIN, 0 } };
-        if (cancel_check(e) < 0)
+        if (!undo && cancel_check(e) < 0)
             return -1;
         if (until && clock_mono_ms() >= until) {
             *status = 124;
@@ -246,5 +247,5 @@ proc_run(const struct proc_options *o, int64_t timeout_ms, struct buf *out,
         if (fds[1].revents)
             drain(&p.err, err);
     }
-    return await(&p, until, status, e);
+    return await(&p, undo, until, status, e);
 }

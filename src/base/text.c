@@ -391,6 +391,19 @@ distance(const char *a, const char *b)
     return d[la][lb];
 }
 
+struct slice
+text_last_line(struct slice s)
+{
+    size_t end = s.len;
+
+    while (end > 0 && strchr(" \t\r\n", s.ptr[end - 1]))
+        end--;
+    size_t from = end;
+    while (from > 0 && s.ptr[from - 1] != '\n')
+        from--;
+    return slice_sub(s, from, end - from);
+}
+
 const char *
 text_nearest(const char *word, const char *const *words, size_t n)
 {

@@ -146,12 +146,22 @@ const struct conf_key source_keys[] = {
     { .name = "mariadb", .type = CONF_MAP, .keys = mariadb_keys,
       .help = "Back up a MariaDB server by its own tools, which have to be of its "
               "version." },
+    { .name = "before", .type = CONF_STRINGS, .at = AT(before),
+      .help = "A program and its arguments, run before the source is read, to make it "
+              "hold still. Unless it exits with 0 there is no snapshot." },
+    { .name = "after", .type = CONF_STRINGS, .at = AT(after),
+      .help = "A program and its arguments, run when the source was read, and also when "
+              "that, or before, failed or was interrupted." },
+    { .name = "hook-timeout", .type = CONF_DURATION, .at = AT(hook_timeout_ms),
+      .min = 1000, .max = (uint64_t)7 * 24 * 3600 * 1000,
+      .help = "How long each of them may take. Default: 5m." },
     { .name = "allow-empty", .type = CONF_BOOL, .at = AT(allow_empty),
       .help = "A missing or empty source is no error. Default: false." },
     { .type = CONF_END },
 };
 
-const struct conf_source source_defaults = { .files.match_inode = true };
+const struct conf_source source_defaults = { .files.match_inode = true,
+                                             .hook_timeout_ms = 5 * 60 * 1000 };
 
 static const char *const kind_names[] = {
 #define X(kind, name) [SOURCE_##kind] = name,

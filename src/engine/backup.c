@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "engine/deliver.h"
 
+#include "hooks.h"
 #include "parent.h"
 #include "reader.h"
 
@@ -19,6 +20,7 @@
 #define SHRUNK_ENTRIES_MIN 100 /* smaller sources may shrink as they like */
 
 struct run {
+    struct hooks hooks;
     struct repo *repo;
     const struct backup_options *options;
     struct backup_result *result;
@@ -397,7 +399,9 @@ judge(struct run *run)
 {
     struct backup_result *res = run->result;
     bool have[FLEET_TARGETS_MAX] = { false };
-    enum status s = res->issues ? STATUS_PARTIAL : STATUS_OK;
+    enum status s = run->hooks.failed ? STATUS_FAILED
+                  : res->issues       ? STATUS_PARTIAL
+                                      : STATUS_OK;
     size_t good = 0;
 
     for (size_t i = 0; i < res->target_count; i++) {
@@ -497,6 +501,17 @@ open_all(struct run *run, struct snapshot_list *l, struct err *e)
     return 0;
 }
 
+/* Whatever became of the backup: what held still may move again. A failure of that does
+ * not take the snapshot away. */
+static void
+undo(struct run *run, bool well)
+{
+    struct err why = { 0 };
+
+    if (hooks_after(&run->hooks, well, &why) < 0)
+        log_warn("source %s: %s", run->options->source->name, err_text(&why));
+}
+
 static int
 run_backup(struct run *run, struct err *e)
 {
@@ -505,10 +520,13 @@ run_backup(struct run *run, struct err *e)
     struct manifest_root root;
     struct err stage = { 0 };
 
+    if (!run->options->dry_run && hooks_before(&run->hooks, e) < 0)
+        return -1;
     if (open_all(run, &l, e) < 0)
         return -1;
     int rc = walk(run, e);
     reader_release(&run->reader);
+    undo(run, rc == 0);
     if (rc < 0) { /* a stage that failed knows more than who noticed */
         pipeline_stop(run->pipeline, &stage);
         if (e->kind == ERR_CANCELLED && stage.kind != ERR_CANCELLED)
@@ -540,7 +558,9 @@ engine_backup(struct repo *r, const struct backup_options *o,
     run->options = o;
     run->result = result;
     run->started = clock_now();
+    run->hooks.source = o->source;
     int rc = run_backup(run, e);
+    undo(run, false); /* unless it was */
     run->next_tick_ms = 0;
     tick(run);
     reader_release(&run->reader);

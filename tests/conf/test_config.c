@@ -128,7 +128,8 @@ every_key_reaches_its_field(void **state)
         "  - { name: w, sqlite: { path: /app.db, count-rows: true } }\n"
         "  - { name: x, redis: { socket: /s, user: u, password: { file: /p },"
         " client: valkey-cli } }\n"
-        "  - { name: y, redis: { host: h, port: 7000 } }\n"
+        "  - { name: y, redis: { host: h, port: 7000 }, before: [hold, -x],"
+        " after: [go], hook-timeout: 90s }\n"
         "  - { name: z, postgres: { method: logical, databases: [shop, stock],"
         " count-rows: true } }\n"
         "  - { name: z1, mariadb: { socket: /s, user: u, password: { file: /p } } }\n"
@@ -180,6 +181,10 @@ every_key_reaches_its_field(void **state)
     assert_string_equal(c->sources[5].redis.client, "valkey-cli");
     assert_string_equal(c->sources[6].redis.host, "h");
     assert_int_equal(c->sources[6].redis.port, 7000);
+    assert_string_equal(c->sources[6].before[1], "-x");
+    assert_string_equal(c->sources[6].after[0], "go");
+    assert_int_equal(c->sources[6].hook_timeout_ms, 90000);
+    assert_int_equal(c->sources[5].hook_timeout_ms, 300000);
     assert_true(c->sources[7].postgres.logical);
     assert_string_equal(source_kind_name(&c->sources[7]), "postgres-dump");
     assert_string_equal(c->sources[7].postgres.databases[1], "stock");

@@ -194,20 +194,6 @@ hear_out(struct programs *s, struct program *st, struct err *e)
     return 0;
 }
 
-/* The last line of `text` that has something in it. */
-static struct slice
-last_line(struct slice text)
-{
-    size_t end = text.len;
-
-    while (end > 0 && strchr(" \t\r\n", text.ptr[end - 1]))
-        end--;
-    size_t from = end;
-    while (from > 0 && text.ptr[from - 1] != '\n')
-        from--;
-    return slice_of(text.ptr + from, end - from);
-}
-
 static bool
 has_any(struct slice line, const char *const *words)
 {
@@ -221,10 +207,10 @@ has_any(struct slice line, const char *const *words)
 static struct slice
 reason(const struct programs *s, const struct program *st)
 {
-    struct slice all = buf_slice(&st->said), last = last_line(all), line = last;
+    struct slice all = buf_slice(&st->said), last = text_last_line(all), line = last;
 
     while (s->telling && line.len > 0 && !has_any(line, s->telling))
-        line = last_line(slice_of(all.ptr, (size_t)(line.ptr - all.ptr)));
+        line = text_last_line(slice_of(all.ptr, (size_t)(line.ptr - all.ptr)));
     return line.len > 0 ? line : last;
 }
 
@@ -239,7 +225,7 @@ judge(const struct programs *s, const int *status, struct err *e)
             && (failed == s->count || status[i] != CUT_OFF || status[failed] == CUT_OFF))
             failed = i;
     for (size_t i = 0; i < s->count && failed == s->count; i++) {
-        struct slice line = last_line(buf_slice(&s->list[i].said));
+        struct slice line = text_last_line(buf_slice(&s->list[i].said));
         if (line.len)
             log_info("command %s said: %s", s->list[i].argv[0], text_of_name(line));
     }
