@@ -43,7 +43,7 @@ _drtool() {
         esac
         ;;
     "restore "*)
-        opts=" --to --include --exclude --overwrite --owner --numeric-owner --tablespace --to-time --to-lsn --to-xid --to-name --to-latest --to-snapshot --timeline --no-prepare --plan --threads --memory" kind=snapshot
+        opts=" --to --include --exclude --overwrite --owner --numeric-owner --tablespace --to-time --to-lsn --to-xid --to-name --to-latest --to-snapshot --timeline --no-archive --no-prepare --plan --threads --memory" kind=snapshot
         case $prev in
         --to) kind=dir ;;
         --include) kind=none ;;

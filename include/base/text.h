@@ -19,6 +19,8 @@ bool text_size(const char *s, uint64_t *out);
  * seconds since 1970. With less than seconds given, the last second that the
  * text covers: "2026-11-22" means until the end of that day. */
 bool text_time(const char *s, int64_t *out_s);
+/* The same, but the first second that it covers. */
+bool text_time_begin(const char *s, int64_t *out_s);
 bool text_uint(const char *s, uint64_t max, uint64_t *out); /* decimal digits only */
 
 /* All return a buffer of a small thread-local ring. */

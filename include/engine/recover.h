@@ -24,8 +24,10 @@ enum recover_to {
 struct recover_point {
     enum recover_to to;
     const char *value;    /* as people write it; NULL: TO_SNAPSHOT, TO_LATEST */
-    const char *timeline; /* a number, "latest" or "current"; NULL: latest */
+    const char *timeline; /* a number, "latest" or "current"; NULL: see
+                           * recover_choose_timeline() */
     const char *command;  /* the server's restore_command */
+    bool no_archive;      /* the server is not to store its log: a copy beside it does */
 };
 
 /* ERR_USAGE when the value is none of its kind. */
@@ -35,8 +37,16 @@ MUST_USE int recover_check_point(const struct recover_point *p, struct err *e);
 MUST_USE int recover_find_base(const struct snapshot_list *l,
                                const struct recover_point *p, struct snapshot_row **row,
                                struct err *e);
-/* Is what the server wrote of its log behind this snapshot stored? 1, 0, -1. */
+/* Is what the server wrote of its log behind this snapshot stored? 1, 0, -1 also when
+ * the targets that have it may be away. */
 MUST_USE int recover_has_log(struct repo *r, const struct snapshot *s, struct err *e);
+/* Along which timeline the log is replayed, if that was not said: to the newest, when
+ * it goes on from this snapshot, or along the snapshot's own. ERR_USAGE when two servers
+ * went on from there: people have to say which is meant. */
+MUST_USE int recover_choose_timeline(struct repo *r, const struct snapshot *s,
+                                     struct recover_point *p, struct err *e);
+/* What a point in time is exactly, as the server is told; for people. "": it is none. */
+void recover_time_text(const struct recover_point *p, char out[64]);
 
 struct recover_options {
     struct restore_options restore; /* `to` is the data folder; without paths, patterns */

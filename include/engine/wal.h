@@ -41,12 +41,15 @@ struct wal_fetch_options {
     const char *file;   /* its name */
     const char *to;     /* where it shall be */
     const char *system; /* whose log; NULL: that of the data folder we are in */
-    const char *ahead;  /* folder for the files that will be asked for next; NULL: none */
+    const char *ahead;  /* folder for the files that will be asked for next; NULL: none.
+                         * Only with the data folder's own log */
+    bool ask_all; /* files may be on fewer than the quorum: every target has to answer */
 };
 /* Was it fetched ahead, and is it where it shall be now? Asks nobody. */
 bool engine_wal_ready(const struct wal_fetch_options *o);
 
-/* 1; 0 there is no such file; -1 that cannot be told, or it is damaged. */
+/* 1; 0 there is no such file; -1 that cannot be told, it is damaged, missing amid
+ * others, or there are two different ones. */
 MUST_USE int engine_wal_fetch(struct repo *r, const struct wal_fetch_options *o,
                               struct err *e);
 

@@ -22,6 +22,7 @@ struct wal_windows {
     struct wal_window list[WAL_WINDOWS_MAX]; /* oldest first; they do not touch */
     size_t count;
     bool stored;   /* there is a log at all */
+    bool proves;   /* enough targets answered to tell what is missing */
     bool broken;   /* files are stored behind the end of the last window */
     uint64_t hole; /* then the first position that is missing */
     uint32_t hole_timeline;

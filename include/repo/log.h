@@ -73,6 +73,10 @@ void log_content(const struct keys *k, const uint8_t sha[32], uint8_t out[32]);
 MUST_USE int log_peek(const struct keys *k, struct slice head, struct slice tail,
                       struct log_info *out, struct err *e);
 
+/* Checks what needs no key to data: the signature, and the record. */
+MUST_USE int log_look(struct repo *r, struct slice object, struct log_info *out,
+                      struct err *e);
+
 /* Checks all of an object: signature, seals, hash. fn gets the plain pieces in order,
  * and may be NULL. */
 typedef int log_piece_fn(void *arg, struct slice plain, struct err *e);

@@ -205,10 +205,10 @@ day_exists(const struct tm *tm)
     return day.tm_mday == tm->tm_mday;
 }
 
-bool
-text_time(const char *s, int64_t *out_s)
+/* `tm`: what a text that says less stands for. */
+static bool
+parse_time(const char *s, struct tm tm, int64_t *out_s)
 {
-    struct tm tm = { .tm_hour = 23, .tm_min = 59, .tm_sec = 59, .tm_isdst = -1 };
     int hi, lo, v;
     long off = 0;
 
@@ -243,6 +243,22 @@ text_time(const char *s, int64_t *out_s)
         return false;
     *out_s = zoned ? (int64_t)timegm(&tm) - off : (int64_t)mktime(&tm);
     return true;
+}
+
+bool
+text_time(const char *s, int64_t *out_s)
+{
+    struct tm last = { .tm_hour = 23, .tm_min = 59, .tm_sec = 59, .tm_isdst = -1 };
+
+    return parse_time(s, last, out_s);
+}
+
+bool
+text_time_begin(const char *s, int64_t *out_s)
+{
+    struct tm first = { .tm_isdst = -1 };
+
+    return parse_time(s, first, out_s);
 }
 
 const char *

@@ -117,7 +117,8 @@ choose_point(const struct app *app, struct repo *r, const struct snapshot_list *
     if (given < 0)
         return -1;
     if (!is_whole(app, &(*row)->info))
-        return given == 0 ? 0
+        return given == 0 && !o->point.no_archive
+                 ? 0
                           : err_set(e, ERR_USAGE, 0,
                                     "a point in time is for a whole "
                                     "PostgreSQL server, without PATH, "
@@ -128,7 +129,10 @@ choose_point(const struct app *app, struct repo *r, const struct snapshot_list *
             return -1;
         p->to = has ? TO_LATEST : TO_SNAPSHOT;
     }
-    return recover_find_base(l, p, row, e);
+    return recover_find_base(l, p, row, e) < 0
+                || recover_choose_timeline(r, &(*row)->info, p, e) < 0
+             ? -1
+             : 0;
 }
 
 /* A whole database is more than its files; a part of one is files. */
@@ -165,7 +169,7 @@ run(struct app *app, struct err *e)
     CLEANUP(snapshot_list_release) struct snapshot_list l = { 0 };
     struct snapshot_row *row = NULL;
     struct told told = { .json = app->json };
-    AUTOFREE char *command = point_command(app);
+    AUTOFREE char *command = NULL;
     struct recover_point point = { 0 };
     struct restore_result res;
 
@@ -178,7 +182,8 @@ run(struct app *app, struct err *e)
     }
     if (app_check_memory(o->memory, e) < 0 || open_for_snapshot(app, &r, e) < 0
         || open_snapshot(r, app->args[0], &l, &row, e) < 0
-        || choose_point(app, r, &l, &row, &point, e) < 0)
+        || choose_point(app, r, &l, &row, &point, e) < 0
+        || point_command(app, &command, e) < 0)
         return app_fail(e);
     point.command = command;
     if (!snapshot_committed(row))
@@ -249,7 +254,9 @@ static const struct option options[] = {
     { OPT_FLAG, "to-snapshot", 0, NULL, AT(point.to_snapshot), COMPLETE_NONE,
       "have it replay nothing behind the backup" },
     { OPT_STRING, "timeline", 0, "T", AT(point.timeline), COMPLETE_NONE,
-      "along timeline T: a number, latest or current (default: latest)" },
+      "along timeline T, a number, latest or current (default: the backup's newest)" },
+    { OPT_FLAG, "no-archive", 0, NULL, AT(point.no_archive), COMPLETE_NONE,
+      "have the server store no log, as a copy beside the real one" },
     { OPT_FLAG, "no-prepare", 0, NULL, AT(no_prepare), COMPLETE_NONE,
       "leave a MariaDB server's files for mariadb-backup --prepare" },
     { OPT_FLAG, "plan", 0, NULL, AT(plan), COMPLETE_NONE,

@@ -76,40 +76,54 @@ struct fetch_options {
     const char *system;
 };
 
-/* Beside where the file shall be, so that it only has to be moved. */
+/* In the server's own folder of its log, so that a file only has to be moved; NULL when
+ * the destination is elsewhere. */
 static char *
 ahead_of(const char *to)
 {
     const char *slash = strrchr(to, '/');
+    size_t len = slash ? (size_t)(slash - to) : 0;
 
-    return mem_printf("%.*s.drtool-ahead", slash ? (int)(slash + 1 - to) : 0, to);
+    return len == 6 && memcmp(to, "pg_wal", 6) == 0 ? mem_strdup("pg_wal/.drtool-ahead")
+                                                    : NULL;
 }
 
+/* 1, 0, -1 as engine_wal_fetch(). */
+static int
+fetch(struct app *app, struct wal_fetch_options *o, struct err *e)
+{
+    CLEANUP(repo_close_p) struct repo *r = NULL;
+
+    if (app->arg_count != 2)
+        return err_set(e, ERR_USAGE, 0,
+                       "which file, and where to? restore_command gives them as %%f and "
+                       "%%p");
+    if (engine_wal_ready(o))
+        return 1;
+    if (app_load_config(app, e) < 0)
+        return -1;
+    o->ask_all = app->conf->wal.ack_spool;
+    return open_log_for_reading(app, &r, e) < 0 ? -1 : engine_wal_fetch(r, o, e);
+}
+
+/* A server that recovers takes any usual status for the end of the log, and that of a
+ * configuration that cannot be read too. One that follows another asks again. */
 static enum status
 run_fetch(struct app *app, struct err *e)
 {
     const struct fetch_options *fo = app->options;
-    CLEANUP(repo_close_p) struct repo *r = NULL;
-
-    if (app->arg_count != 2) {
-        err_set(e, ERR_USAGE, 0,
-                "which file, and where to? restore_command gives them as %%f and %%p");
-        return app_fail(e);
-    }
-    AUTOFREE char *ahead = ahead_of(app->args[1]);
+    const char *to = app->arg_count == 2 ? app->args[1] : "";
+    AUTOFREE char *ahead = fo->system ? NULL : ahead_of(to);
     struct wal_fetch_options o = {
-        .file = app->args[0], .to = app->args[1], .system = fo->system, .ahead = ahead
+        .file = app->args[0], .to = to, .system = fo->system, .ahead = ahead
     };
-    if (engine_wal_ready(&o))
-        return STATUS_OK;
-    int found = open_log_for_reading(app, &r, e) < 0 ? -1 : engine_wal_fetch(r, &o, e);
+
+    int found = fetch(app, &o, e);
     if (found == 1)
         return STATUS_OK;
     if (found == 0)
         err_set(e, ERR_NOT_FOUND, 0, "%s is not stored", o.file);
-    /* A server that recovers takes any usual status for the end of the log. One that
-     * follows another asks again. */
-    else if (e->kind != ERR_USAGE && access("standby.signal", F_OK) < 0)
+    else if (access("standby.signal", F_OK) < 0)
         app_note(app, STATUS_STOP);
     return app_fail(e);
 }
@@ -135,7 +149,6 @@ const struct command cmd_wal_fetch = {
     .summary = "bring a file of a server's log back, as its restore_command",
     .options = fetch_options,
     .options_size = sizeof(struct fetch_options),
-    .needs = NEEDS_CONFIG,
     .complete = COMPLETE_FILE,
     .examples = fetch_examples,
     .run = run_fetch,

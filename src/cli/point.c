@@ -26,6 +26,7 @@ point_take(const struct point_options *o, struct recover_point *p, struct err *e
             given++;
         }
     p->timeline = o->timeline;
+    p->no_archive = o->no_archive;
     if (given > 1)
         return err_set(e, ERR_USAGE, 0,
                        "only one of --to-time, --to-lsn, --to-xid, "
@@ -39,8 +40,8 @@ point_take(const struct point_options *o, struct recover_point *p, struct err *e
 }
 
 /* In a server's settings a % stands for a file. */
-char *
-point_command(const struct app *app)
+int
+point_command(const struct app *app, char **out, struct err *e)
 {
     AUTOFREE char *conf = fs_absolute(app->conf->path);
     AUTOBUF struct buf line = BUF(16384);
@@ -61,21 +62,39 @@ point_command(const struct app *app)
         buf_put_str(&line, "\" ");
     }
     buf_put_str(&line, "%f %p");
-    return mem_strdup(buf_cstr(&line));
+    *out = mem_strdup(buf_cstr(&line));
+    for (const char *p = *out; *p; p++)
+        if ((unsigned char)*p < ' ')
+            return err_set(e, ERR_USAGE, 0,
+                           "the path of the program or of the configuration cannot stand "
+                           "in a server's settings");
+    return 0;
 }
 
 void
 point_tell(struct app *app, const struct recover_point *p)
 {
+    char exact[64];
     static const char *const names[] = { "snapshot", "latest", "time",
                                          "lsn",      "xid",    "name" };
 
+    recover_time_text(p, exact);
     json_put_text(app->result, "recovers_to", names[p->to]);
     if (p->value)
-        json_put_text(app->result, "point", p->value);
+        json_put_text(app->result, "point", exact[0] ? exact : p->value);
+    if (p->to != TO_SNAPSHOT)
+        json_put_text(app->result, "timeline", p->timeline);
     if (app->json || app->quiet || p->to == TO_SNAPSHOT)
         return;
-    printf("when a server is started on it, it replays its log to %s%s%s\n",
+    printf("when a server is started on it, it replays its log to %s%s%s, along timeline "
+           "%s\n",
            p->to == TO_LATEST ? "the end of what is stored" : names[p->to],
-           p->value ? " " : "", p->value ? p->value : "");
+           p->value ? " " : "",
+           p->to == TO_TIME ? exact
+           : p->value       ? p->value
+                            : "",
+           p->timeline);
+    if (!p->no_archive)
+        printf("it stores its log as before; a copy beside the real server needs "
+               "--no-archive\n");
 }

@@ -8,7 +8,7 @@
 #include "engine/recover.h"
 
 struct point_options {
-    bool to_snapshot, to_latest;
+    bool to_snapshot, to_latest, no_archive;
     const char *to_time, *to_lsn, *to_xid, *to_name, *timeline;
 };
 
@@ -16,8 +16,8 @@ struct point_options {
 MUST_USE int point_take(const struct point_options *o, struct recover_point *p,
                         struct err *e);
 /* How the server on this machine asks for its log: by this program, with this
- * configuration. Free it. */
-char *point_command(const struct app *app);
+ * configuration; freed by the caller. */
+MUST_USE int point_command(const struct app *app, char **out, struct err *e);
 void point_tell(struct app *app, const struct recover_point *p);
 
 #endif

@@ -9,8 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MARK ".drtool-restoring" /* holds the snapshot's id, and how far it came */
+#define MARK ".drtool-restoring" /* holds what is restored, and how far it came */
 #define FINISHING " finishing"
+#define MARK_MAX 1024
 
 /* The one list of kinds that are recovered. */
 static const struct recovery *const recoveries[] = { &recovery_postgres,
@@ -58,11 +59,11 @@ enum stage { STAGE_NONE, STAGE_FILES, STAGE_FINISHING };
 static enum stage
 stage_of(const char *mark, const char *id)
 {
-    AUTOBUF struct buf text = BUF(128);
+    AUTOBUF struct buf text = BUF(MARK_MAX);
     AUTOFREE char *finishing = mem_printf("%s" FINISHING, id);
     struct err none = { 0 };
 
-    if (fs_read(mark, 127, &text, &none) < 0)
+    if (fs_read(mark, MARK_MAX - 1, &text, &none) < 0)
         return STAGE_NONE;
     return slice_equal(buf_slice(&text), slice_str(id))        ? STAGE_FILES
          : slice_equal(buf_slice(&text), slice_str(finishing)) ? STAGE_FINISHING
@@ -143,6 +144,19 @@ restore_all(struct repo *r, const struct recover_options *o, const struct recove
     return 0;
 }
 
+/* What is restored: an earlier run that was to come to another point left other
+ * settings. Freed by the caller. */
+static char *
+name_of(const struct recover_options *o)
+{
+    const struct recover_point *p = &o->point;
+    char id[65];
+
+    text_hex(id, o->restore.snapshot->id, 32);
+    return mem_printf("%s %d %.100s %.100s %d", id, (int)p->to, p->value ? p->value : "-",
+                      p->timeline ? p->timeline : "-", p->no_archive);
+}
+
 int
 engine_recover(struct repo *r, const struct recover_options *o,
                struct restore_result *result, struct err *e)
@@ -151,9 +165,7 @@ engine_recover(struct repo *r, const struct recover_options *o,
     const char *to = o->restore.to;
     int64_t begun = clock_mono_ms();
     AUTOFREE char *mark = fs_join(to, MARK);
-    char id[65];
-
-    text_hex(id, o->restore.snapshot->id, 32);
+    AUTOFREE char *id = name_of(o);
     enum stage stage = stage_of(mark, id);
     if (k->check(o, stage != STAGE_NONE, e) < 0)
         return -1;

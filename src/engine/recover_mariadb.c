@@ -17,8 +17,9 @@ check(const struct recover_options *o, bool begun, struct err *e)
     (void)begun;
     if (o->tablespaces)
         return err_set(e, ERR_USAGE, 0, "--tablespace is for a PostgreSQL server");
-    if (o->point.to != TO_SNAPSHOT)
-        return err_set(e, ERR_USAGE, 0, "a point in time is for a PostgreSQL server");
+    if (o->point.to != TO_SNAPSHOT || o->point.no_archive)
+        return err_set(e, ERR_USAGE, 0,
+                       "a point in time, and --no-archive, are for a PostgreSQL server");
     if (o->no_prepare)
         return 0;
     return prepare_check(facts_get(buf_slice(&o->restore.snapshot->facts), "version"), e);

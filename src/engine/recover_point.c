@@ -1,12 +1,11 @@
 #include "recover_point.h"
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/text.h"
-#include "repo/log.h"
 #include "source/facts.h"
 #include "source/wal.h"
 
-#include "wal_backup.h"
-#include "wal_names.h"
+#include "wal_path.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -19,16 +18,17 @@
 #define SETTINGS_MAX ((size_t)4 << 20)
 #define NAME_LEN_MAX 63 /* of a restore point, as the server has it */
 
-/* Seconds, and what of a second is written behind them. */
+/* Seconds and microseconds. What is not said is zero, as the server has it: a mistake
+ * within the second that is named must not come back. */
 static bool
 time_of(const char *text, int64_t *s, unsigned *us)
 {
     const char *dot = strchr(text, '.');
-
-    if (!text_time(text, s))
-        return false;
-    *us = dot ? 0 : 999999; /* all that the text covers */
     unsigned unit = 100000;
+
+    if (!text_time_begin(text, s))
+        return false;
+    *us = 0;
     for (const char *p = dot ? dot + 1 : ""; isdigit((unsigned char)*p); p++, unit /= 10)
         *us += (unsigned)(*p - '0') * unit;
     return true;
@@ -128,21 +128,51 @@ recover_find_base(const struct snapshot_list *l, const struct recover_point *p,
 int
 recover_has_log(struct repo *r, const struct snapshot *s, struct err *e)
 {
-    struct log_list l = { 0 };
-    struct wal_name n = { .kind = WAL_SEGMENT };
     struct wal_backup b;
-    char pos[LOG_POS_MAX + 1];
+    struct wal_path w;
 
     if (!wal_backup_of(r, s, &b))
         return 0;
-    n.place = wal_place(b.number, b.unit);
-    wal_pos(&n, pos);
-    AUTOFREE char *prefix = mem_printf("log/%s/%08x/%s-", b.stream, b.timeline, pos);
-    if (log_list(r, prefix, &l, e) < 0)
+    if (wal_path_load(&w, r, &b, e) < 0)
         return -1;
-    bool there = l.count > 0;
-    log_list_release(&l);
-    return there;
+    bool there = wal_path_has(&w, &b), proves = w.ranges.proves;
+    wal_path_release(&w);
+    return there || proves ? there
+                           : err_set(e, ERR_UNAVAIL, 0,
+                                     "too few targets answer to tell whether the "
+                                     "server's log is stored; --to-snapshot does without "
+                                     "it");
+}
+
+int
+recover_choose_timeline(struct repo *r, const struct snapshot *s, struct recover_point *p,
+                        struct err *e)
+{
+    struct wal_backup b;
+    struct wal_path w;
+    uint32_t left;
+    uint64_t at;
+    char lsn[20];
+    int rc = 0;
+
+    if (p->to == TO_SNAPSHOT || p->timeline || !wal_backup_of(r, s, &b))
+        return 0;
+    if (wal_path_load(&w, r, &b, e) < 0)
+        return -1;
+    p->timeline = "latest";
+    if (!wal_path_leads(&w, b.timeline, b.lsn)) {
+        log_warn("timeline %u does not go on from this backup: the log is replayed along "
+                 "its own, %u",
+                 w.ranges.newest, b.timeline);
+        p->timeline = "current";
+    } else if (wal_path_forks(&w, &b, &left, &at)) {
+        rc = err_set(e, ERR_USAGE, 0,
+                     "two servers went on from timeline %u at %s: say which is meant by "
+                     "--timeline %u or --timeline %u",
+                     left, wal_lsn_text(at, lsn), left, w.ranges.newest);
+    }
+    wal_path_release(&w);
+    return rc;
 }
 
 /* A value between quotes, as the server's configuration has it. */
@@ -158,19 +188,19 @@ put_setting(struct buf *out, const char *name, const char *value)
     buf_put_str(out, "'\n");
 }
 
-static void
-put_time(struct buf *out, const char *text)
+void
+recover_time_text(const struct recover_point *p, char out[64])
 {
-    AUTOBUF struct buf value = BUF(64);
     int64_t s = 0;
     unsigned us = 0;
     struct tm tm;
 
-    (void)time_of(text, &s, &us); /* it was checked */
+    out[0] = 0;
+    if (p->to != TO_TIME || !time_of(p->value, &s, &us))
+        return;
     gmtime_r(&(time_t){ (time_t)s }, &tm);
-    buf_printf(&value, "%04d-%02d-%02d %02d:%02d:%02d.%06u+00", tm.tm_year + 1900,
-               tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, us);
-    put_setting(out, "recovery_target_time", buf_cstr(&value));
+    snprintf(out, 64, "%04d-%02d-%02d %02d:%02d:%02d.%06u+00", tm.tm_year + 1900,
+             tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, us);
 }
 
 static void
@@ -180,14 +210,21 @@ put_point(struct buf *out, const struct recover_point *p)
                                          [TO_XID] = "recovery_target_xid",
                                          [TO_NAME] = "recovery_target_name" };
 
+    char time[64];
+
+    recover_time_text(p, time);
     buf_put_str(out, "# By drtool restore\n");
+    if (p->no_archive)
+        put_setting(out, "archive_mode", "off");
+    if (p->to == TO_SNAPSHOT)
+        return;
     put_setting(out, "restore_command", p->command);
     put_setting(out, "recovery_end_command", "rm -rf pg_wal/.drtool-ahead");
     put_setting(out, "recovery_target_timeline", p->timeline ? p->timeline : "latest");
     if (p->to == TO_LATEST)
         return;
     if (p->to == TO_TIME)
-        put_time(out, p->value);
+        put_setting(out, "recovery_target_time", time);
     else
         put_setting(out, names[p->to], p->value);
     put_setting(out, "recovery_target_action", "promote");
@@ -222,6 +259,26 @@ keep_others(struct buf *out, struct slice old)
     }
 }
 
+/* Two targets of a recovery are one too many, and those in other files are not ours. */
+static void
+warn_of_targets(const char *dir)
+{
+    AUTOFREE char *path = fs_join(dir, "postgresql.conf");
+    AUTOBUF struct buf text = BUF(SETTINGS_MAX);
+    struct err none = { 0 };
+
+    if (fs_read(path, SETTINGS_MAX - 1, &text, &none) < 0)
+        return;
+    for (const char *line = buf_cstr(&text); line; line = strchr(line, '\n')) {
+        line += strspn(line, "\n \t");
+        if (strncmp(line, "recovery_target", strlen("recovery_target")) == 0)
+            log_warn(
+                "%s sets %.*s: that counts as well; take it out before the server is "
+                "started",
+                path, (int)strcspn(line, " =\t\n"), line);
+    }
+}
+
 int
 recover_write_point(const char *dir, const struct recover_point *p, struct err *e)
 {
@@ -229,14 +286,16 @@ recover_write_point(const char *dir, const struct recover_point *p, struct err *
     AUTOFREE char *signal = fs_join(dir, "recovery.signal");
     AUTOBUF struct buf old = BUF(SETTINGS_MAX), settings = BUF(2 * SETTINGS_MAX);
 
-    if (p->to == TO_SNAPSHOT)
+    if (p->to == TO_SNAPSHOT && !p->no_archive)
         return 0;
     if (access(path, F_OK) == 0 && fs_read(path, SETTINGS_MAX, &old, e) < 0)
         return -1;
     keep_others(&settings, buf_slice(&old));
     put_point(&settings, p);
-    return fs_replace(path, buf_slice(&settings), 0600, e) < 0
-                || fs_replace(signal, slice_of("", 0), 0600, e) < 0
-             ? -1
-             : 0;
+    if (fs_replace(path, buf_slice(&settings), 0600, e) < 0)
+        return -1;
+    if (p->to == TO_SNAPSHOT)
+        return 0;
+    warn_of_targets(dir);
+    return fs_replace(signal, slice_of("", 0), 0600, e);
 }

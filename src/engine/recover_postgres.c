@@ -140,9 +140,10 @@ write_point(const struct recover_options *o, const struct stat *owner, struct er
 
     if (recover_write_point(o->restore.to, &o->point, e) < 0)
         return -1;
-    for (size_t i = 0; i < COUNT_OF(files) && o->point.to != TO_SNAPSHOT; i++) {
+    for (size_t i = 0; i < COUNT_OF(files); i++) {
         AUTOFREE char *path = fs_join(o->restore.to, files[i]);
-        if (geteuid() == 0 && lchown(path, owner->st_uid, owner->st_gid) < 0)
+        if (geteuid() == 0 && access(path, F_OK) == 0
+            && lchown(path, owner->st_uid, owner->st_gid) < 0)
             return err_sys(e, errno, "setting the owner of %s", path);
     }
     return 0;

@@ -9,6 +9,7 @@
 #include "repo/log.h"
 #include "source/wal.h"
 
+#include "wal_file.h"
 #include "wal_names.h"
 
 #include <errno.h>
@@ -26,6 +27,7 @@
 /* A file that is fetched. */
 struct fetch {
     struct repo *repo;
+    uint8_t content[32]; /* once it was taken */
     const struct log_list *list;
     char pos[LOG_POS_MAX + 1];
     const char *file; /* its name */
@@ -51,7 +53,7 @@ write_piece(void *arg, struct slice plain, struct err *e)
 
 /* One object of that name into the file, which appears whole or not at all. */
 static int
-take(const struct fetch *x, const struct log_row *row, struct err *e)
+take(struct fetch *x, const struct log_row *row, struct err *e)
 {
     struct fleet *f = repo_fleet(x->repo);
     AUTOBUF struct buf object = BUF(LOG_OBJECT_MAX);
@@ -74,13 +76,44 @@ take(const struct fetch *x, const struct log_row *row, struct err *e)
             || strtoull(info.system, NULL, 10) != x->system))
         rc = err_set(e, ERR_FORGED, 0, "it is %s of the system %s", info.file,
                      info.system);
-    if (rc == 0 && tmpfile_commit(&tmp, e) == 0)
+    if (rc == 0 && tmpfile_commit(&tmp, e) == 0) {
+        memcpy(x->content, info.content, 32);
         return 0;
+    }
     tmpfile_abort(&tmp);
     return err_in(e, "%s", row->key);
 }
 
-/* Any good object of that name will do: they were all made of the same file. */
+/* Does another object of that name hold another file? Then nobody knows which is
+ * right. The record alone tells. */
+static int
+check_others(struct fetch *x, size_t taken, struct err *e)
+{
+    for (size_t i = 0; i < x->list->count; i++) {
+        const struct log_row *row = &x->list->rows[i];
+        AUTOBUF struct buf object = BUF(LOG_OBJECT_MAX);
+        struct range range = { .key = row->key };
+        struct log_info info;
+        struct err bad = { 0 };
+        char key[LOG_KEY_MAX + 1];
+        memcpy(key, row->key, sizeof key);
+        if (i == taken || strcmp(row->name.pos, x->pos) != 0
+            || fleet_get(repo_fleet(x->repo), NULL, &range, check_hash, key, &object,
+                         &bad)
+                   < 0
+            || log_look(x->repo, buf_slice(&object), &info, &bad) < 0)
+            continue;
+        if (memcmp(info.content, x->content, 32) != 0)
+            return err_set(e, ERR_FORGED, 0,
+                           "two different files are stored as %s: two servers have "
+                           "written the same timeline",
+                           x->file);
+    }
+    return 0;
+}
+
+/* Any good object of that name will do: they were made of the same file, or none is
+ * taken. */
 static void
 fetch_one(struct fetch *x)
 {
@@ -90,6 +123,11 @@ fetch_one(struct fetch *x)
             continue;
         x->why = (struct err){ 0 };
         x->found = take(x, row, &x->why) == 0 ? 1 : -1;
+        if (x->found == 1 && check_others(x, i, &x->why) < 0) {
+            unlink(x->to);
+            x->found = -1;
+            return;
+        }
         if (x->found < 0)
             log_warn("%s", err_text(&x->why));
     }
@@ -137,13 +175,26 @@ listed(const struct log_list *l, const char *pos)
     return false;
 }
 
-/* A file that was fetched ahead only has to be moved. */
+/* A file that was fetched ahead only has to be moved, if it is what was put there. */
 static bool
-take_ready(const struct wal_fetch_options *o)
+take_ready(const struct wal_fetch_options *o, const struct wal_name *n)
 {
     AUTOFREE char *path = o->ahead ? fs_join(o->ahead, o->file) : NULL;
+    struct wal_file f;
+    struct err bad = { 0 };
+    uint64_t system;
 
-    return path && rename(path, o->to) == 0;
+    if (!path || n->kind != WAL_SEGMENT || access(path, F_OK) < 0)
+        return false;
+    if (wal_file_open(&f, path, &bad) < 0) {
+        unlink(path);
+        return false;
+    }
+    bool ours = wal_system_of(".", &system, &bad) == 0 && f.system == system;
+    wal_file_close(&f);
+    if (!ours)
+        unlink(path);
+    return ours && rename(path, o->to) == 0;
 }
 
 /* The following segments, as far as they are listed, which is up to fifteen. The first
@@ -170,16 +221,64 @@ plan_ahead(struct fetching *f, const struct wal_fetch_options *o, struct wal_nam
     }
 }
 
+/* Where a listing of one timeline has anything before or behind a file. */
+struct sides {
+    const char *pos;
+    bool before, behind;
+};
+
 static int
-answer(struct repo *r, const struct log_list *l, const struct fetch *x, struct err *e)
+note_side(void *arg, const struct object_info *o, struct err *e)
 {
-    if (x->found == 1)
-        return 1;
-    if (x->found < 0) {
-        *e = x->why;
-        return -1;
+    struct sides *s = arg;
+    struct log_name name;
+    struct wal_name n;
+
+    if (!log_name(&name, o->key) || !wal_of_pos(name.timeline, name.pos, &n)
+        || n.kind != WAL_SEGMENT)
+        return 0;
+    int c = strcmp(name.pos, s->pos);
+    s->before |= c < 0;
+    s->behind |= c > 0;
+    return err_set(e, ERR_CANCELLED, 0, "enough was seen"); /* the first one tells */
+}
+
+/* Files of the timeline before and behind it are stored: a server that took this one for
+ * the end of the log would lose the rest. A timeline's files before its first one are
+ * those of its parent, and asked for in vain. */
+static bool
+is_hole(struct repo *r, const char *stream, const struct wal_name *n, const char *pos)
+{
+    AUTOFREE char *prefix = mem_printf("log/%s/%08x/", stream, n->timeline);
+    AUTOFREE char *after = mem_printf("%s%s/", prefix, pos);
+    struct fleet *f = repo_fleet(r);
+    struct sides s = { .pos = pos };
+
+    for (size_t i = 0; i < fleet_count(f) && n->kind == WAL_SEGMENT; i++) {
+        struct target *t = fleet_target(f, i);
+        struct err none = { 0 };
+        if (!target_is_up(f, t))
+            continue;
+        (void)!storage_list(t->store, prefix, note_side, &s, &none);
+        none = (struct err){ 0 };
+        (void)!storage_list_after(t->store, prefix, after, note_side, &s, &none);
     }
-    if (log_list_proves(r, l))
+    return s.before && s.behind;
+}
+
+/* Nothing of that name was listed. */
+static int
+judge_absence(struct repo *r, const struct log_list *l, const char *stream,
+              const struct wal_name *n, const struct fetch *x, bool all, struct err *e)
+{
+    unsigned asked = (unsigned)__builtin_popcount(l->asked);
+
+    if (is_hole(r, stream, n, x->pos))
+        return err_set(e, ERR_FORGED, 0,
+                       "%s is missing, and files behind it are stored: recover to a "
+                       "moment before it, or from a later backup",
+                       x->file);
+    if (all ? asked == fleet_count(repo_fleet(r)) : log_list_proves(r, l))
         return 0;
     *e = l->why;
     if (e->kind == ERR_NONE)
@@ -228,7 +327,11 @@ engine_wal_fetch(struct repo *r, const struct wal_fetch_options *o, struct err *
     fetch_all(&f);
     for (size_t i = 1; i < f.count; i++)
         mem_free(f.paths[i]);
-    return answer(r, &l, first, e);
+    if (first->found == 0)
+        return judge_absence(r, &l, stream, &n, first, o->ask_all, e);
+    if (first->found < 0)
+        *e = first->why;
+    return first->found;
 }
 
 bool
@@ -236,5 +339,5 @@ engine_wal_ready(const struct wal_fetch_options *o)
 {
     struct wal_name n;
 
-    return wal_name_parse(o->file, &n) && take_ready(o);
+    return wal_name_parse(o->file, &n) && take_ready(o, &n);
 }

@@ -12,11 +12,13 @@
 #include "wal_file.h"
 #include "wal_memory.h"
 #include "wal_names.h"
+#include "wal_proof.h"
 
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define FILES_MAX 64
 #define BYTES_MAX ((uint64_t)512 << 20) /* of a call, but for the files named */
@@ -29,9 +31,12 @@
 struct job {
     struct wal_file file;
     char pos[LOG_POS_MAX + 1];
-    char key[LOG_KEY_MAX + 1]; /* what waits for it in the queue; "": nothing */
+    uint8_t sha[32];              /* of its bytes */
+    char key[LOG_KEY_MAX + 1];    /* what this host stored for it; "": nothing */
+    bool have[FLEET_TARGETS_MAX]; /* by the queue: the target took it */
+    bool waits;                   /* for some target */
     bool named;
-    bool safe;
+    bool safe;      /* the quorum holds it */
     struct err why; /* it cannot be stored */
 };
 
@@ -42,9 +47,7 @@ struct push {
     struct wal_memory memory;
     struct job jobs[FILES_MAX];
     size_t count;
-    char stream[17];
-    char *listed;         /* the prefix of */
-    struct log_list list; /* NULL: of none */
+    struct wal_prover prover;
     struct log_writer writer;
 };
 
@@ -77,6 +80,25 @@ add_job(struct push *p, const char *path, bool named, struct err *e)
     wal_pos(&j->file.name, j->pos);
     p->count++;
     return 0;
+}
+
+/* A server says of each file whether it has ended. One that it still writes must not be
+ * stored under the name of what it will be. */
+static int
+check_ended(const struct job *j, struct err *e)
+{
+    const char *slash = strrchr(j->file.path, '/');
+    AUTOFREE char *status = mem_printf("%.*sarchive_status",
+                                       slash ? (int)(slash + 1 - j->file.path) : 0,
+                                       j->file.path);
+    AUTOFREE char *ready = mem_printf("%s/%s.ready", status, j->file.text);
+    AUTOFREE char *done = mem_printf("%s/%s.done", status, j->file.text);
+
+    return access(status, F_OK) < 0 || access(ready, F_OK) == 0 || access(done, F_OK) == 0
+             ? 0
+             : err_set(e, ERR_SOURCE, 0,
+                       "%s: the server may still write it: %s is not there", j->file.path,
+                       ready);
 }
 
 static int
@@ -155,7 +177,7 @@ object_key(const struct push *p, const struct job *j, const uint8_t sha[32],
 {
     struct log_name n = { .timeline = j->file.name.timeline };
 
-    memcpy(n.stream, p->stream, sizeof n.stream);
+    memcpy(n.stream, p->prover.stream, sizeof n.stream);
     memcpy(n.pos, j->pos, sizeof n.pos);
     memcpy(n.sha256, sha, 32);
     log_key(out, &n);
@@ -163,8 +185,7 @@ object_key(const struct push *p, const struct job *j, const uint8_t sha[32],
 
 struct holders {
     struct fleet *fleet;
-    bool have[FLEET_TARGETS_MAX];
-    bool any;
+    struct job *job;
 };
 
 static void
@@ -173,24 +194,42 @@ on_holder(void *arg, const char *target, enum queue_end how)
     struct holders *h = arg;
     const struct target *t = fleet_find(h->fleet, target);
 
-    h->any = true;
     for (size_t i = 0; t && i < fleet_count(h->fleet); i++)
-        if (fleet_target(h->fleet, i) == t && how == QUEUE_DELIVERED)
-            h->have[i] = true;
+        if (fleet_target(h->fleet, i) == t) {
+            h->job->have[i] = how == QUEUE_DELIVERED;
+            h->job->waits |= how == QUEUE_WAITS;
+        }
 }
 
-/* Do enough targets have what was queued? An object that nothing is known of any more
- * is looked for on the targets. */
+/* Which targets took what this host stored, and does it still wait for one? Rows that
+ * are gone prove nothing. */
 static int
 look_at_queue(struct push *p, struct job *j, struct err *e)
 {
-    struct holders h = { .fleet = repo_fleet(p->repo) };
+    struct holders h = { repo_fleet(p->repo), j };
 
-    if (state_queue_holders(repo_state(p->repo), j->key, on_holder, &h, e) < 0)
+    memset(j->have, 0, sizeof j->have);
+    j->waits = false;
+    return j->key[0] ? state_queue_holders(repo_state(p->repo), j->key, on_holder, &h, e)
+                     : 0;
+}
+
+/* By the queue and the targets together: does the quorum hold it, and nothing else? */
+static int
+settle(struct push *p, struct job *j, struct err *e)
+{
+    struct wal_proof proof;
+
+    if (look_at_queue(p, j, e) < 0
+        || wal_prove(&p->prover, &j->file, j->pos, j->sha, j->key, &proof, e) < 0)
         return -1;
-    if (!h.any)
-        j->key[0] = 0;
-    j->safe = fleet_quorum_met(h.fleet, h.have, NULL);
+    if (proof.other) {
+        other_content(j, &j->why);
+        return 0;
+    }
+    for (size_t i = 0; i < FLEET_TARGETS_MAX; i++)
+        proof.have[i] |= j->have[i];
+    j->safe = proof.proves && fleet_quorum_met(repo_fleet(p->repo), proof.have, NULL);
     return 0;
 }
 
@@ -200,117 +239,25 @@ recall(struct push *p, struct job *j, struct err *e)
 {
     static const uint8_t none[32];
     const struct wal_kept *k = wal_memory_find(&p->memory, j->file.text);
-    uint8_t sha[32];
 
+    if (wal_file_hash(&j->file, j->sha, e) < 0)
+        return -1;
     if (!k)
         return 0;
-    if (wal_file_hash(&j->file, sha, e) < 0)
-        return -1;
-    if (memcmp(k->sha256, sha, 32) != 0) {
+    if (memcmp(k->sha256, j->sha, 32) != 0) {
         other_content(j, &j->why);
         return 0;
     }
     j->safe = k->safe;
-    if (j->safe || memcmp(k->object, none, 32) == 0)
-        return 0;
-    object_key(p, j, k->object, j->key);
-    return look_at_queue(p, j, e);
-}
-
-/* One object of that name on the targets: is it the same file? */
-static void
-compare(struct push *p, struct job *j, const struct log_row *row,
-        const uint8_t content[32], bool have[FLEET_TARGETS_MAX])
-{
-    struct fleet *f = repo_fleet(p->repo);
-    size_t tail = row->size < LOG_TAIL ? (size_t)row->size : LOG_TAIL;
-
-    for (size_t i = 0; i < fleet_count(f); i++) {
-        AUTOBUF struct buf bytes = BUF(HEADER_LEN + LOG_TAIL);
-        struct range head = { .key = row->key, .len = HEADER_LEN };
-        struct range end = { .key = row->key, .offset = row->size - tail, .len = tail };
-        struct storage *store = fleet_target(f, i)->store;
-        struct log_info info;
-        struct err bad = { 0 };
-        if (!(row->have >> i & 1))
-            continue;
-        if (row->size < HEADER_LEN || storage_get(store, &head, &bytes, &bad) < 0
-            || storage_get(store, &end, &bytes, &bad) < 0
-            || log_peek(repo_keys(p->repo), slice_of(bytes.ptr, HEADER_LEN),
-                        slice_of(bytes.ptr + HEADER_LEN, tail), &info, &bad)
-                   < 0) {
-            log_info("target %s: %s: %s", fleet_target(f, i)->name, row->key,
-                     err_text(&bad)); /* as if it were not there */
-            continue;
-        }
-        if (memcmp(info.content, content, 32) == 0)
-            have[i] = true;
-        else
-            other_content(j, &j->why);
-    }
-}
-
-/* What the targets list near a file: sixteen segments, so that a batch asks seldom.
- * NULL: nobody answers. */
-static const struct log_list *
-near(struct push *p, const struct job *j)
-{
-    AUTOFREE char *prefix = mem_printf("log/%s/%08x/%.*s", p->stream,
-                                       j->file.name.timeline, WAL_PLACE_DIGITS - 1,
-                                       j->pos);
-    struct err none = { 0 };
-
-    if (p->listed && strcmp(p->listed, prefix) == 0)
-        return &p->list;
-    log_list_release(&p->list);
-    mem_free(TAKE(p->listed));
-    if (log_list(p->repo, prefix, &p->list, &none) < 0)
-        return NULL;
-    p->listed = TAKE(prefix);
-    return &p->list;
-}
-
-/* What the targets have of the file, whoever stored it. */
-static int
-look_at_targets(struct push *p, struct job *j, struct err *e)
-{
-    const struct log_list *l = near(p, j);
-    bool have[FLEET_TARGETS_MAX] = { 0 };
-    uint8_t sha[32], content[32];
-    bool hashed = false;
-
-    for (size_t i = 0; l && i < l->count; i++) {
-        if (strcmp(l->rows[i].name.pos, j->pos) != 0)
-            continue;
-        if (!hashed && wal_file_hash(&j->file, sha, e) < 0)
-            return -1;
-        hashed = true;
-        log_content(repo_keys(p->repo), sha, content);
-        compare(p, j, &l->rows[i], content, have);
-    }
-    j->safe = j->why.kind == ERR_NONE
-           && fleet_quorum_met(repo_fleet(p->repo), have, NULL);
-    if (!j->safe)
-        return 0;
-    struct wal_kept k = { .safe = true };
-    memcpy(k.file, j->file.text, sizeof k.file);
-    memcpy(k.sha256, sha, 32);
-    wal_memory_put(&p->memory, &k);
+    if (memcmp(k->object, none, 32) != 0)
+        object_key(p, j, k->object, j->key);
     return 0;
 }
-
-struct storing {
-    struct push *push;
-    struct sha256 *hash;
-};
 
 static void
 add_piece(void *arg, struct slice piece)
 {
-    struct storing *s = arg;
-
-    sha256_feed(s->hash, piece);
-    log_add(&s->push->writer, piece);
+    log_add(arg, piece);
 }
 
 static int
@@ -325,21 +272,23 @@ save(void *arg, struct err *e)
 static int
 store(struct push *p, struct job *j, struct err *e)
 {
-    CLEANUP(sha256_free_p) struct sha256 *hash = sha256_new();
-    struct storing s = { p, hash };
     struct log_info info = { .kind = LOG_POSTGRES,
                              .unit = j->file.unit,
                              .time = j->file.time };
     struct wal_kept k = { 0 };
+    uint8_t content[32];
 
     snprintf(info.system, sizeof info.system, "%llu", (unsigned long long)j->file.system);
     snprintf(info.file, sizeof info.file, "%s", j->file.text);
     log_begin(&p->writer);
-    if (wal_file_read(&j->file, add_piece, &s, e) < 0)
+    if (wal_file_read(&j->file, add_piece, &p->writer, e) < 0)
         return -1;
     log_end(&p->writer, p->repo, &info);
+    log_content(repo_keys(p->repo), j->sha, content);
+    if (memcmp(content, info.content, 32) != 0)
+        return err_set(e, ERR_SOURCE, 0, "%s changed while it was read", j->file.path);
     sha256(buf_slice(&p->writer.object), k.object);
-    sha256_end(hash, k.sha256);
+    memcpy(k.sha256, j->sha, 32);
     memcpy(k.file, j->file.text, sizeof k.file);
     object_key(p, j, k.object, j->key);
     wal_memory_put(&p->memory, &k);
@@ -349,24 +298,32 @@ store(struct push *p, struct job *j, struct err *e)
                           buf_slice(&p->writer.object), save, p, e);
 }
 
+/* What nobody has and nothing waits for is stored. */
+static int
+store_one(struct push *p, struct job *j, struct err *e)
+{
+    if (recall(p, j, e) < 0)
+        return -1;
+    if (!j->safe && j->why.kind == ERR_NONE && settle(p, j, e) < 0)
+        return -1;
+    p->result->known += j->safe;
+    return j->safe || j->waits || j->why.kind != ERR_NONE ? 0 : store(p, j, e);
+}
+
+/* What comes along must not keep the server's file from being told as safe. */
 static int
 store_all(struct push *p, struct err *e)
 {
     for (size_t i = 0; i < p->count; i++) {
         struct job *j = &p->jobs[i];
-        if (recall(p, j, e) < 0)
-            return -1;
-        if (!j->safe && !j->key[0] && j->why.kind == ERR_NONE
-            && look_at_targets(p, j, e) < 0)
-            return -1;
-        if (j->safe) {
-            p->result->known++;
+        struct err one = { 0 };
+        if (store_one(p, j, &one) == 0)
             continue;
-        }
-        /* What comes along must not keep the server's file from being told as safe. */
-        struct err *why = j->named ? e : &j->why;
-        if (!j->key[0] && j->why.kind == ERR_NONE && store(p, j, why) < 0 && j->named)
+        if (j->named || one.kind == ERR_CANCELLED) {
+            *e = one;
             return -1;
+        }
+        j->why = one;
     }
     return 0;
 }
@@ -405,22 +362,36 @@ wait_for_quorum(struct push *p, struct err *e)
     return 0;
 }
 
-/* What the queue says now, remembered for the next call. */
+/* What is known now, for the next call. */
 static int
 remember(struct push *p, struct err *e)
 {
     for (size_t i = 0; i < p->count; i++) {
         struct job *j = &p->jobs[i];
-        AUTOFREE char *key = mem_strdup(j->key);
-        if (!j->safe && key[0] && look_at_queue(p, j, e) < 0)
-            return -1;
-        /* Rows that are gone: all have it. It was queued by this call, or looked for. */
-        j->safe = j->safe || (key[0] && !j->key[0]);
-        struct wal_kept *k = wal_memory_find(&p->memory, j->file.text);
-        if (k && j->why.kind == ERR_NONE)
-            k->safe = j->safe;
+        struct wal_kept k = { .safe = j->safe };
+        struct wal_kept *old = wal_memory_find(&p->memory, j->file.text);
+        if (j->why.kind != ERR_NONE || (!old && !j->safe))
+            continue;
+        memcpy(k.file, j->file.text, sizeof k.file);
+        memcpy(k.sha256, j->sha, 32);
+        if (old)
+            memcpy(k.object, old->object, 32);
+        wal_memory_put(&p->memory, &k);
     }
     return wal_memory_save(repo_state(p->repo), &p->memory, e);
+}
+
+/* Asks anew: another host may have stored another file meanwhile. */
+static int
+settle_all(struct push *p, struct err *e)
+{
+    wal_prover_renew(&p->prover);
+    for (size_t i = 0; i < p->count; i++) {
+        struct job *j = &p->jobs[i];
+        if (!j->safe && j->why.kind == ERR_NONE && settle(p, j, e) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 static int
@@ -435,11 +406,14 @@ judge(struct push *p, struct err *e)
             return -1;
         }
         p->result->waiting++;
-        if (!p->options->ack_spool)
+        if (!p->options->ack_spool || !j->waits
+            || !fleet_holds(repo_fleet(p->repo), j->key))
             return err_set(e, ERR_QUORUM, 0,
-                           "%s is not on the %u targets that must have it; it waits in "
-                           "the spool and is sent by the next call, or by drtool sync",
-                           j->file.text, fleet_quorum(repo_fleet(p->repo), NULL));
+                           "%s is not on the %u targets that must have it; %s",
+                           j->file.text, fleet_quorum(repo_fleet(p->repo), NULL),
+                           j->waits ? "it waits in the spool and is sent by the next "
+                                      "call, or by drtool sync"
+                                    : "the next call stores it anew");
     }
     return 0;
 }
@@ -447,22 +421,25 @@ judge(struct push *p, struct err *e)
 static int
 push_all(struct push *p, struct err *e)
 {
-    char system[24];
+    char system[24], stream[17];
 
     for (size_t i = 0; p->options->paths[i]; i++) {
         if (i == FILES_MAX)
             return err_set(e, ERR_USAGE, 0, "at most %d files at once", FILES_MAX);
-        if (add_job(p, p->options->paths[i], true, e) < 0)
+        if (add_job(p, p->options->paths[i], true, e) < 0
+            || check_ended(&p->jobs[p->count - 1], e) < 0)
             return -1;
     }
     add_ready(p);
     snprintf(system, sizeof system, "%llu", (unsigned long long)p->jobs[0].file.system);
-    log_stream(repo_keys(p->repo), LOG_POSTGRES, system, p->stream);
+    log_stream(repo_keys(p->repo), LOG_POSTGRES, system, stream);
+    wal_prover_init(&p->prover, p->repo, stream);
     if (wal_memory_load(repo_state(p->repo), p->jobs[0].file.system, &p->memory, e) < 0)
         return -1;
-    return store_all(p, e) < 0 || wait_for_quorum(p, e) < 0 || remember(p, e) < 0
-             ? -1
-             : judge(p, e);
+    if (store_all(p, e) < 0 || wait_for_quorum(p, e) < 0 || settle_all(p, e) < 0
+        || remember(p, e) < 0)
+        return -1;
+    return judge(p, e);
 }
 
 int
@@ -478,8 +455,8 @@ engine_wal_push(struct repo *r, const struct wal_push_options *o,
     log_writer_init(&p->writer, r);
     int rc = push_all(p, e);
     log_writer_release(&p->writer);
-    log_list_release(&p->list);
-    mem_free(p->listed);
+    if (p->prover.repo)
+        wal_prover_release(&p->prover);
     wal_memory_release(&p->memory);
     for (size_t i = 0; i < p->count; i++)
         wal_file_close(&p->jobs[i].file);

@@ -78,14 +78,19 @@ wal_ranges_list(struct repo *r, const char stream[17], uint64_t unit,
 {
     AUTOFREE char *prefix = mem_printf("log/%s/", stream);
     struct fleet *f = repo_fleet(r);
+    size_t asked = 0;
 
     *out = (struct wal_ranges){ 0 };
     for (size_t i = 0; i < fleet_count(f); i++) {
         struct target *t = fleet_target(f, i);
         struct listing l = { unit, out, out->count };
         struct err why = { 0 };
-        if (!target_is_up(f, t) || storage_list(t->store, prefix, take, &l, &why) == 0)
+        if (!target_is_up(f, t))
             continue;
+        if (storage_list(t->store, prefix, take, &l, &why) == 0) {
+            asked++;
+            continue;
+        }
         if (why.kind == ERR_CANCELLED) {
             *e = why;
             wal_ranges_release(out);
@@ -94,6 +99,7 @@ wal_ranges_list(struct repo *r, const char stream[17], uint64_t unit,
         fleet_fail(f, t, &why);
     }
     merge(out);
+    out->proves = asked + fleet_quorum(f, NULL) > fleet_count(f);
     return 0;
 }
 

@@ -17,6 +17,7 @@ struct wal_ranges {
     struct wal_range *list; /* by timeline and number */
     size_t count, cap;
     uint32_t newest; /* timeline of which anything is stored */
+    bool proves;     /* so many targets answered that no file of the quorum is unseen */
 };
 
 /* What any target that is up has. `unit`: bytes of a segment. */

@@ -306,6 +306,37 @@ check_whole(struct opening *o, const struct log_info *info, struct err *e)
              : err_set(e, ERR_CORRUPT, 0, "a log is not what its record says");
 }
 
+/* Signature and record. *sealed: the pieces; *before: see open_record(). */
+static int
+look(struct repo *r, struct slice object, struct buf *rec, struct slice *sealed,
+     struct log_info *out, struct err *e)
+{
+    uint8_t signer[ID_LEN];
+    struct header h;
+    struct slice body;
+    size_t before;
+
+    if (signed_open(object, OBJECT_LOG, r->keys->repo_id, repo_signer, r, &h, signer,
+                    &body, e)
+            < 0
+        || open_record(r->keys, object, object, rec, &before, e) < 0
+        || take_info(buf_slice(rec), out, e) < 0)
+        return -1;
+    if (before > body.len + SIGNED_TAIL)
+        return err_set(e, ERR_CORRUPT, 0, "the record of a log is malformed");
+    *sealed = slice_sub(body, 0, body.len + SIGNED_TAIL - before);
+    return 0;
+}
+
+int
+log_look(struct repo *r, struct slice object, struct log_info *out, struct err *e)
+{
+    AUTOBUF struct buf rec = BUF(LOG_RECORD_MAX);
+    struct slice sealed;
+
+    return look(r, object, &rec, &sealed, out, e);
+}
+
 int
 log_open(struct repo *r, struct slice object, struct chunk_tools *t, struct log_info *out,
          log_piece_fn *fn, void *arg, struct err *e)
@@ -315,25 +346,17 @@ log_open(struct repo *r, struct slice object, struct chunk_tools *t, struct log_
     struct opening o = {
         .keys = r->keys, .tools = t, .hash = hash, .fn = fn, .arg = arg
     };
-    uint8_t signer[ID_LEN];
     struct chunk_key key;
-    struct header h;
-    struct slice body;
-    size_t before;
+    struct slice sealed;
 
-    if (signed_open(object, OBJECT_LOG, r->keys->repo_id, repo_signer, r, &h, signer,
-                    &body, e)
-            < 0
-        || open_record(r->keys, object, object, &rec, &before, e) < 0
-        || take_info(buf_slice(&rec), out, e) < 0)
+    if (look(r, object, &rec, &sealed, out, e) < 0)
         return -1;
     if (!chunk_key_parse(record_get(buf_slice(&rec), TAG_KEY), &key)
-        || key.class != CLASS_DATA || before > body.len + SIGNED_TAIL)
+        || key.class != CLASS_DATA)
         return err_set(e, ERR_CORRUPT, 0, "the record of a log is malformed");
     if (chunk_key_open(r->keys, &key, &o.prk, e) < 0)
         return -1;
     o.suite = key.suite;
-    struct slice sealed = slice_sub(body, 0, body.len + SIGNED_TAIL - before);
     int rc = open_pieces(&o, buf_slice(&rec), sealed, e);
     crypto_wipe(&o.prk, sizeof o.prk);
     return rc < 0 ? -1 : check_whole(&o, out, e);

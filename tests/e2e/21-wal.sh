@@ -38,6 +38,7 @@ archive_mode = on
 archive_command = '$DRTOOL -c $CONF wal push %p'
 track_commit_timestamp = on
 max_wal_size = 128MB
+wal_keep_size = 512MB
 X
     "$PG" stop "$W/pg"
     "$PG" start "$W/pg" "$PORT" || fail "it does not start: $(tail -3 "$W/pg/log")"
@@ -57,13 +58,10 @@ archived() {
     fail "$name was not archived: $(tail -5 "$W/pg/log")"
 }
 
-# start_copy [on]: a server on $W/copy/data, on another port.
+# start_copy: a server on $W/copy/data, on another port.
 start_copy() {
     chown postgres "$W/copy"
-    {
-        echo "unix_socket_directories = '$W/copy'"
-        echo "archive_mode = ${1:-off}"
-    } >>"$W/copy/data/postgresql.conf"
+    echo "unix_socket_directories = '$W/copy'" >>"$W/copy/data/postgresql.conf"
     "$PG" start "$W/copy" $((PORT + 10000)) || fail "it does not start: $(tail -8 "$W/copy/log")"
     for _ in $(seq 600); do
         [ "$(copy_sql 'SELECT pg_is_in_recovery()')" = f ] && return
@@ -77,8 +75,8 @@ recover() {
     [ ! -e "$W/copy/data" ] || "$PG" stop "$W/copy"
     rm -rf "$W/copy"
     mkdir "$W/copy" && chown postgres "$W/copy"
-    dr 0 restore "$1" --to "$W/copy/data" "${@:2}"
-    start_copy "${ARCHIVE:-off}"
+    dr 0 restore "$1" --to "$W/copy/data" ${ALONE---no-archive} "${@:2}"
+    start_copy
 }
 
 # What pgbench's transactions leave unchanged.
@@ -97,6 +95,21 @@ has_marks() {
     [ "$have" = "$1|$1" ] || fail "it has count and last $have, not $1"
 }
 
+# A file that is stored, and still there; in the server's folder.
+stored_file() {
+    local f
+    for f in pg_wal/archive_status/[0-9A-F]*.done; do
+        f=$(basename "$f" .done)
+        [ ${#f} -ne 24 ] || [ ! -e "pg_wal/$f" ] || { echo "$f" && return; }
+    done
+    fail "no file is stored"
+}
+
+# key_of NAME: its object's key on t1.
+key_of() {
+    objects t1 | grep -i "/${1:0:8}/${1:8}-" | head -1
+}
+
 objects() {
     find "$R/$1/log" -type f 2>/dev/null | sed "s|^$R/$1/||" | sort
 }
@@ -108,7 +121,7 @@ stores_the_log() {
         [ "$(objects $t | wc -l)" -ge 3 ] || fail "$t has $(objects $t | wc -l) files of the log"
     done
     cd "$W/pg/data" || exit 99
-    file=$(ls pg_wal | grep -E '^[0-9A-F]{24}$' | head -1)
+    file=$(stored_file) || exit 99
     dr 0 wal push "pg_wal/$file"
     dr 0 wal push "pg_wal/$file" --json
     [ "$(json 'd["known_files"], d["stored_files"]')" = '(1, 0)' ] || fail "$(cat "$OUT")"
@@ -124,7 +137,7 @@ stores_the_log() {
 refuses_others() {
     local file
     cd "$W/pg/data" || exit 99
-    file=$(ls pg_wal | grep -E '^[0-9A-F]{24}$' | head -1)
+    file=$(stored_file) || exit 99
     mkdir -p "$W/home/pg_wal"
     cp "pg_wal/$file" "$W/home/pg_wal/$file"
     printf x | dd of="$W/home/pg_wal/$file" bs=1 seek=100000 conv=notrunc 2>/dev/null
@@ -142,8 +155,12 @@ refuses_others() {
     says 'has 100000 bytes, and a segment 16777216'
     dr 10 wal push "$W/home/pg_wal/notes.txt"
     says 'no file of a log is called so'
+    sql 'CREATE TABLE begun AS SELECT 1'
+    sql "SELECT pg_walfile_name(pg_current_wal_lsn())" >"$W/current"
+    dr 10 wal push "pg_wal/$(cat "$W/current")"
+    says 'the server may still write it'
     dr 2 wal push
-    dr 2 wal fetch 000000010000000000000001
+    dr 126 wal fetch 000000010000000000000001
 }
 
 # Eight clients work, and one writes marks; each moment lies between two commits.
@@ -194,6 +211,9 @@ comes_back_at_other_points() {
     check_bank
     recover pg --to-snapshot
     [ "$(copy_sql 'SELECT max(n) FROM marks')" = 5 ] || fail "it went on behind the backup"
+    dr 0 restore pg --to "$W/home/exact" --to-time "$(date -u +'%F %T')Z" --json
+    json 'd["point"]' | grep -q '\.000000+00$' || fail "it is not that second: $(cat "$OUT")"
+    grep -q "archive_mode = 'off'" "$W/home/exact/postgresql.auto.conf" && fail "it archives nothing"
     dr 2 restore pg --to "$W/home/x" --to-lsn 0/1 --to-latest
     says 'only one of --to-time'
     dr 2 restore pg --to "$W/home/x" --to-time yesterday
@@ -209,10 +229,11 @@ follows_timelines() {
     local last
     last=$(sql 'SELECT max(n) FROM marks')
     "$PG" stop "$W/pg"
-    ARCHIVE=on recover pg
+    ALONE="" recover pg
+    cp "$CONF" "$R/first.yaml"
     sed "s|host=$W/pg port=$PORT|host=$W/copy port=$((PORT + 10000))|" "$CONF" >"$R/copy.yaml"
     copy_sql 'INSERT INTO marks (n) VALUES (1001)'
-    CONF=$R/copy.yaml
+    cp "$R/copy.yaml" "$CONF"
     dr 0 backup pg
     copy_sql 'INSERT INTO marks (n) VALUES (1002)'
     name=$(copy_sql 'SELECT pg_walfile_name(pg_switch_wal())')
@@ -228,10 +249,25 @@ follows_timelines() {
     first=$(json 'd["snapshots"][0]["id"]')
     recover "$first" --to-latest --timeline 1
     has_marks "$last"
-    recover "$first" --to-latest
-    [ "$(copy_sql 'SELECT max(n) FROM marks')" = 1002 ] || fail "an old backup does not come to the new timeline"
+    # The first server goes on all the same: nobody can know which is meant.
     "$PG" stop "$W/copy"
     "$PG" start "$W/pg" "$PORT" || fail "the server does not come back"
+    sql 'INSERT INTO marks DEFAULT VALUES'
+    archived
+    dr 2 restore "$first" --to "$W/home/x" --to-latest
+    says 'two servers went on from timeline 1 at [0-9A-F/]+: say which is meant by --timeline 1 or --timeline 2'
+    recover "$first" --to-latest --timeline 1
+    has_marks $((last + 1))
+    recover "$first" --to-latest --timeline 2
+    [ "$(copy_sql 'SELECT max(n) FROM marks')" = 1002 ] || fail "an old backup does not come to the new timeline"
+    "$PG" stop "$W/copy"
+    # A backup of the first server, which the newest timeline does not go on from.
+    cp "$R/first.yaml" "$CONF"
+    dr 0 backup pg
+    recover pg
+    has_marks $((last + 1))
+    says 'timeline 2 does not go on from this backup'
+    "$PG" stop "$W/copy"
 }
 
 # Without a quorum the server keeps the file; nothing is lost when the targets are back.
@@ -249,8 +285,9 @@ keeps_what_has_no_quorum() {
     grep -q "$name is not on the 2 targets" "$W/pg/log" || fail "it is not told: $(tail -5 "$W/pg/log")"
     [ -e "$W/pg/data/pg_wal/archive_status/$name.ready" ] || fail "the server believes that it is safe"
     mv "$R/t2-away" "$R/t2"
-    mv "$R/t3-away" "$R/t3"
+    dr_any sync # it brings the file to t2: then the quorum has it, and t3 may stay away
     archived
+    mv "$R/t3-away" "$R/t3"
     objects t2 | grep -qi "$(cut -c 9- <<<"$name")" || fail "$name is not on t2"
 }
 
@@ -265,8 +302,12 @@ tells_what_it_cannot_know() {
     mv "$R/t2" "$R/t2-away"
     dr 126 wal fetch $name "$W/home/x"
     says "$name is on none of the targets that answer"
-    name=$(ls pg_wal | grep -E '^[0-9A-F]{24}$' | head -1)
+    name=$(stored_file) || exit 99
     dr 0 wal fetch "$name" "$W/home/fetched"
+    # A configuration that cannot be read is no end of a log.
+    chmod 0 "$CONF"
+    dr 126 wal fetch "$name" "$W/home/x"
+    chmod 644 "$CONF"
     mkdir -p "$W/home/standby/global"
     cp global/pg_control "$W/home/standby/global"
     : >"$W/home/standby/standby.signal"
@@ -280,11 +321,11 @@ tells_what_it_cannot_know() {
 reads_what_is_whole() {
     local name key
     cd "$W/pg/data" || exit 99
-    name=$(ls pg_wal | grep -E '^[0-9A-F]{24}$' | head -1)
-    key=$(objects t1 | grep -i "/$(cut -c 9- <<<"$name")-")
+    name=$(stored_file) || exit 99
+    key=$(key_of "$name")
     for t in t1 t2 t3; do
         chmod u+w "$R/$t/$key"
-        cp "$R/$t/$key" "$W/home/good.$t"
+        cp -p "$R/$t/$key" "$W/home/good.$t"
         printf rot | dd of="$R/$t/$key" bs=1 seek=3000 conv=notrunc 2>/dev/null
         [ $t = t3 ] || dr 0 wal fetch "$name" "$W/home/fetched"
         cmp "$W/home/fetched" "pg_wal/$name" || fail "wrong bytes were believed"
@@ -292,7 +333,7 @@ reads_what_is_whole() {
     rm "$W/home/fetched"
     dr 126 wal fetch "$name" "$W/home/fetched"
     [ ! -e "$W/home/fetched" ] || fail "wrong bytes were written"
-    for t in t1 t2 t3; do cp "$W/home/good.$t" "$R/$t/$key"; done
+    for t in t1 t2 t3; do cp -p "$W/home/good.$t" "$R/$t/$key"; done
 }
 
 # The spool is enough when the configuration says so; what waits is sent later.
@@ -315,9 +356,91 @@ trusts_the_spool_when_told() {
         || fail "the targets differ"
 }
 
+# What lies there under the name is not believed before it was read; what is queued and
+# lost is stored anew.
+believes_nothing_unread() {
+    local name key t
+    cd "$W/pg/data" || exit 99
+    name=$(stored_file) || exit 99
+    key=$(key_of "$name")
+    for t in t1 t2 t3; do
+        cp -p "$R/$t/$key" "$W/home/good.$t"
+        cp -p "$W/home/good.$t" "$W/home/bad"
+        printf rot | dd of="$W/home/bad" bs=1 seek=2000 conv=notrunc 2>/dev/null
+        rm "$R/$t/$key"
+        cp -p "$W/home/bad" "$R/$t/$key"
+    done
+    rm -rf "$R/state/main/wal"
+    dr 0 wal push "pg_wal/$name"
+    dr 0 wal fetch "$name" "$W/home/fetched"
+    cmp "$W/home/fetched" "pg_wal/$name" || fail "it is not stored anew"
+    for t in t1 t2 t3; do cp -p "$W/home/good.$t" "$R/$t/$key"; done
+    # Another file's object under this name, from one target: the others decide.
+    rm -rf "$R/state/main/wal"
+    other=$(objects t1 | grep -E '/00000001/[0-9a-f]{16}-' | grep -v "$key" | head -1)
+    rm -f "$R/t1/$key"
+    cp -p "$R/t1/$other" "$R/t1/$key"
+    dr 0 wal push "pg_wal/$name"
+    cp -p "$W/home/good.t1" "$R/t1/$key"
+    # All targets refuse, then the spool is lost: no status 0 for what is nowhere.
+    mkdir "$W/home/off"
+    for t in t1 t2 t3; do mv "$R/$t" "$W/home/off/$t"; done
+    sql 'SELECT pg_switch_wal()' >/dev/null
+    name=$(ls -t pg_wal/archive_status | grep ready | head -1)
+    name=${name%.ready}
+    dr_any wal push "pg_wal/$name"
+    [ "$got" -ne 0 ] || fail "it was told as safe without a target"
+    rm -f "$R"/state/main/wal/spool/log*
+    for t in t1 t2 t3; do mv "$W/home/off/$t" "$R/$t"; done
+    for _ in 1 2 3; do
+        dr_any wal push "pg_wal/$name"
+        [ "$got" -ne 0 ] || break
+    done
+    [ "$got" -eq 0 ] || fail "it is not stored anew: $(cat "$ERR")"
+    dr 0 wal fetch "$name" "$W/home/fetched"
+    cmp "$W/home/fetched" "pg_wal/$name" || fail "it is not what it was"
+}
+
+# Two hosts that cannot see each other: neither is told that both are safe.
+keeps_one_file_of_a_name() {
+    local name
+    cd "$W/pg/data" || exit 99
+    name=$(ls pg_wal | grep -E '^[0-9A-F]{24}$' | sort | tail -1)
+    name=$(printf '%s%08X' "${name:0:16}" $((16#${name:16} + 100)))
+    mkdir -p "$W/home/twin/pg_wal"
+    /usr/bin/python3 - "$W/home/twin/pg_wal/$name" "pg_wal/$(stored_file)" <<'PY'
+import struct, sys
+data = bytearray(open(sys.argv[2], "rb").read())
+place = int(sys.argv[1][-16:], 16)
+struct.pack_into("<IQ", data, 4, 1, ((place >> 32) * 256 + (place & 0xffffffff)) << 24)
+open(sys.argv[1], "wb").write(data)
+PY
+    chown -R postgres "$W/home/twin"
+    mv "$R/t3" "$R/t3-away"
+    dr 0 wal push "$W/home/twin/pg_wal/$name"
+    mv "$R/t3-away" "$R/t3"
+    rm -rf "$R/state/main/wal"
+    printf other | dd of="$W/home/twin/pg_wal/$name" bs=1 seek=5000 conv=notrunc 2>/dev/null
+    mv "$R/t1" "$R/t1-away"
+    mv "$R/t2" "$R/t2-away"
+    dr_any wal push "$W/home/twin/pg_wal/$name"
+    [ "$got" -ne 0 ] || fail "without a quorum it was told as safe"
+    mv "$R/t1-away" "$R/t1"
+    mv "$R/t2-away" "$R/t2"
+    for _ in 1 2 3; do
+        dr_any wal push "$W/home/twin/pg_wal/$name"
+        [ "$got" -ne 0 ] || fail "both were told as safe"
+    done
+    says "another file was stored as $name"
+    dr 126 wal fetch "$name" "$W/home/fetched"
+    says "two different files are stored as $name"
+    find "$R" -path "*log*" -name "$(cut -c 9- <<<"$name" | tr A-F a-f)-*" -delete
+    rm -rf "$R/state/main/wal"
+}
+
 # Which moments can be had, and which not; a target that lacks files gets them.
 tells_what_can_be_had() {
-    local key to
+    local key to name
     dr 0 status --json
     [ "$(json '[(x["source"], len(x["windows"])) for x in d["logs"]]')" = "[('pg', 1)]" ] || fail "$(cat "$OUT")"
     to=$(json 'd["logs"][0]["windows"][0]["to"]') || exit 99
@@ -332,6 +455,11 @@ tells_what_can_be_had() {
     cmp "$R/t2/$key" "$W/home/kept" || fail "t2 did not get it back"
     cmp "$R/t3/$key" "$W/home/kept" || fail "t3 is not mended"
     rm "$R/t1/$key" "$R/t2/$key" "$R/t3/$key"
+    # Whoever recovers must not take the hole for the end.
+    cd "$W/pg/data" || exit 99
+    name=00000001$(sed 's|.*/\([0-9a-f]*\)-.*|\1|' <<<"$key" | tr a-f A-F)
+    dr 126 wal fetch "$name" "$W/home/x"
+    says "$name is missing, and files behind it are stored"
     dr 11 verify
     says 'source pg: a file of its log is missing at [0-9A-F]+/[0-9A-F]+ of timeline 1'
     dr 0 status
@@ -391,6 +519,8 @@ try "without a quorum the server keeps its files" keeps_what_has_no_quorum
 try "that a file is not there is said only when it is known" tells_what_it_cannot_know
 try "damage is found and passed over" reads_what_is_whole
 try "the spool is enough when that is wanted" trusts_the_spool_when_told
+try "what was not read is not believed" believes_nothing_unread
+try "two files of one name are not both safe" keeps_one_file_of_a_name
 try "what can be had is told, and what is missing" tells_what_can_be_had
 try "nothing is lost when something is killed" loses_nothing_when_killed
 finish
