@@ -21,6 +21,15 @@ struct conf_limit {
     unsigned from_min, to_min; /* since midnight, local time */
 };
 
+enum conf_style { STYLE_AUTO, STYLE_PATH, STYLE_HOST };
+
+/* Who we are to an S3 server. */
+struct conf_credentials {
+    char *profile; /* of the shared credentials file; NULL: AWS_PROFILE or default */
+    char *file;    /* NULL: AWS_SHARED_CREDENTIALS_FILE or ~/.aws/credentials */
+    struct conf_secret access_key, secret_key, session_token;
+};
+
 struct conf_target {
     char *name;
     char *url;      /* file:///path, s3://bucket[/prefix] */
@@ -28,12 +37,8 @@ struct conf_target {
     char *region;   /* s3; NULL: AWS_REGION, AWS_DEFAULT_REGION or us-east-1 */
     char *site;     /* NULL: the target is its own site */
     char *ca;       /* file of CA certificates; NULL: the system's */
-    enum { STYLE_AUTO, STYLE_PATH, STYLE_HOST } style;
-    struct {
-        char *profile; /* of the shared credentials file; NULL: AWS_PROFILE or default */
-        char *file;    /* NULL: AWS_SHARED_CREDENTIALS_FILE or ~/.aws/credentials */
-        struct conf_secret access_key, secret_key, session_token;
-    } credentials;
+    enum conf_style style;
+    struct conf_credentials credentials;
     struct conf_limit *limits; /* the first whose hours hold the time counts */
     size_t limit_count;
     unsigned read_cost; /* of a GiB, in any unit */

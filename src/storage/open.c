@@ -62,7 +62,7 @@ create_nothing(const struct conf_target *t, const struct url *u, struct err *e)
 
 static const struct driver drivers[] = {
     { "file", open_folder, create_folder },
-    { "s3", s3_open, create_nothing },
+    { "s3", storage_s3_open, create_nothing },
 };
 
 static const struct driver *

@@ -1,6 +1,6 @@
 /* Answers of an S3 server. */
-#include "../../src/storage/s3/xml.h"
 #include "fuzz.h"
+#include "s3/xml.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

@@ -6,7 +6,7 @@
 #include "net/url.h"
 #include "storage/storage.h"
 
-MUST_USE int s3_open(const struct conf_target *t, const struct url *u,
-                     struct storage **out, struct err *e);
+MUST_USE int storage_s3_open(const struct conf_target *t, const struct url *u,
+                             struct storage **out, struct err *e);
 
 #endif

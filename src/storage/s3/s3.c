@@ -6,8 +6,8 @@
 
 #include "base/text.h"
 #include "crypto/hash.h"
-#include "list.h"
-#include "request.h"
+#include "impl.h"
+#include "open.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -16,11 +16,27 @@
 
 static const struct storage_ops s3_ops;
 
+static struct s3_storage *
+storage_of(struct storage *s)
+{
+    assert(s->ops == &s3_ops);
+    return (struct s3_storage *)s;
+}
+
 struct s3 *
 s3_of(struct storage *s)
 {
-    assert(s->ops == &s3_ops);
-    return (struct s3 *)s;
+    return storage_of(s)->s3;
+}
+
+struct s3_body
+s3_body_of(const struct body *b)
+{
+    return (struct s3_body){ .data = b->data,
+                             .fd = b->fd,
+                             .size = b->size,
+                             .sha256 = b->sha256,
+                             .pace = b->pace };
 }
 
 /* Puts without looking first. `unless` is set for If-None-Match. */
@@ -32,7 +48,11 @@ put(struct s3 *s, const char *key, const struct body *body, bool unless, int *st
     char checksum[4 * (SHA256_LEN + 2) / 3 + 1];
     struct field fields[2] = { { "x-amz-checksum-sha256", checksum },
                                { "If-None-Match", "*" } };
-    struct s3_call c = { .method = "PUT", .key = key, .body = body, .fields = fields,
+    struct s3_body sent = s3_body_of(body);
+    struct s3_call c = { .method = "PUT",
+                         .key = key,
+                         .body = &sent,
+                         .fields = fields,
                          .field_count = unless ? 2 : 1 };
 
     base64(checksum, slice_of(body->sha256, SHA256_LEN));
@@ -44,27 +64,29 @@ put(struct s3 *s, const char *key, const struct body *body, bool unless, int *st
 /* Looking first costs a request, but only header and key slots are put this
  * way, and there are servers that take If-None-Match and overwrite. */
 static int
-put_if_absent(struct s3 *s, const char *key, const struct body *body, struct err *e)
+put_if_absent(struct s3_storage *t, const char *key, const struct body *body,
+              struct err *e)
 {
+    struct s3 *s = t->s3;
     struct object_info o;
     struct err why = { 0 };
     int status;
 
-    int rc = s->base.ops->head(&s->base, key, &o, &why);
+    int rc = t->base.ops->head(&t->base, key, &o, &why);
     if (rc == 0)
         return err_set(e, ERR_EXISTS, 0, "%s in %s exists", key, s->place);
     if (why.kind != ERR_NOT_FOUND) {
         *e = why;
         return -1;
     }
-    if (!atomic_load(&s->plain_only)) {
+    if (!atomic_load(&t->plain_only)) {
         if (put(s, key, body, true, &status, &why) == 0)
             return 0;
         if (status != 501) {
             *e = why;
             return -1;
         }
-        atomic_store(&s->plain_only, true);
+        atomic_store(&t->plain_only, true);
     }
     return put(s, key, body, false, &status, e);
 }
@@ -73,10 +95,10 @@ static int
 s3_put(struct storage *storage, const char *key, const struct body *body, unsigned flags,
        struct err *e)
 {
-    struct s3 *s = s3_of(storage);
+    struct s3_storage *t = storage_of(storage);
     int status;
-    int rc = flags & PUT_IF_ABSENT ? put_if_absent(s, key, body, e)
-                                   : put(s, key, body, false, &status, e);
+    int rc = flags & PUT_IF_ABSENT ? put_if_absent(t, key, body, e)
+                                   : put(t->s3, key, body, false, &status, e);
 
     return rc < 0 ? err_in(e, "storing %s", key) : 0;
 }
@@ -155,8 +177,7 @@ s3_head(struct storage *storage, const char *key, struct object_info *out, struc
 {
     struct s3 *s = s3_of(storage);
 
-    return head(s, key, out, e) < 0 ? err_in(e, "looking for %s", key)
-                                    : 0;
+    return head(s, key, out, e) < 0 ? err_in(e, "looking for %s", key) : 0;
 }
 
 /* Whether the answer is the range that was asked for. */
@@ -203,11 +224,16 @@ get(struct s3 *s, const struct range *r, struct buf *out, struct err *e)
     struct field range = { "Range", text };
     struct field version = { "versionId", r->version };
     bool part = r->offset > 0 || r->len > 0;
-    struct s3_call c = { .method = "GET", .key = r->key, .query = &version,
-                         .query_count = r->version && r->version[0], .fields = &range,
-                         .field_count = part, .out = out,
+    struct s3_call c = { .method = "GET",
+                         .key = r->key,
+                         .query = &version,
+                         .query_count = r->version && r->version[0],
+                         .fields = &range,
+                         .field_count = part,
+                         .out = out,
                          .expected = r->len ? r->len : STORAGE_OBJECT_MAX,
-                         .pace = r->pace, .stop = r->stop };
+                         .pace = r->pace,
+                         .stop = r->stop };
 
     if (r->len > 0)
         snprintf(text, sizeof text, "bytes=%llu-%llu", (unsigned long long)r->offset,
@@ -261,30 +287,12 @@ s3_now(struct storage *storage, int64_t *out_s, struct err *e)
 }
 
 static void
-wipe(char *secret)
-{
-    if (secret)
-        explicit_bzero(secret, strlen(secret));
-    mem_free(secret);
-}
-
-static void
 s3_close(struct storage *storage)
 {
-    struct s3 *s = s3_of(storage);
+    struct s3_storage *t = storage_of(storage);
 
-    http_free(s->http);
-    mem_free(s->bucket);
-    mem_free(s->prefix);
-    mem_free(s->origin);
-    mem_free(s->host);
-    mem_free(s->path);
-    mem_free(s->region);
-    mem_free(s->place);
-    mem_free(s->access_key);
-    wipe(s->secret_key);
-    wipe(s->session_token);
-    mem_free(s);
+    s3_free(t->s3);
+    mem_free(t);
 }
 
 static const struct storage_ops s3_ops = {
@@ -297,86 +305,41 @@ static const struct storage_ops s3_ops = {
     .close = s3_close,
 };
 
-static bool
-bucket_valid(const char *bucket)
+static struct storage *
+storage_new(struct s3 *s)
 {
-    size_t len = strlen(bucket);
+    struct s3_storage *t = mem_zalloc(sizeof *t);
 
-    for (const char *p = bucket; *p; p++)
-        if (!isalnum((unsigned char)*p) && !strchr("-._", *p))
-            return false;
-    return len >= 3 && len <= 255 && isalnum((unsigned char)bucket[0]);
-}
-
-/* A blank or line end that came along from a file would end up in a header
- * field, and be told as a wrong signature at best. */
-static int
-check_key(const char *what, const char *key, struct err *e)
-{
-    for (const char *p = key ? key : ""; *p; p++)
-        if (!isgraph((unsigned char)*p))
-            return err_set(e, ERR_DENIED, 0,
-                           "the %s has a blank or control character in it", what);
-    return 0;
-}
-
-/* Where requests go: Amazon wants the bucket in the host name, most others take
- * it in the path. A bucket with dots fits no wildcard certificate. */
-static int
-find_place(struct s3 *s, const struct s3_options *o, struct err *e)
-{
-    AUTOFREE char *usual = mem_printf("https://s3.%s.amazonaws.com", o->region);
-    const char *endpoint = o->endpoint ? o->endpoint : usual;
-    CLEANUP(url_release) struct url u = { 0 };
-    AUTOBUF struct buf host = BUF(512);
-
-    if (url_parse(&u, endpoint, e) < 0)
-        return err_in(e, "endpoint");
-    bool web = strcmp(u.scheme, "https") == 0 || strcmp(u.scheme, "http") == 0;
-    if (!web || !u.host[0] || strlen(u.host) > 255
-        || (u.path[0] && strcmp(u.path, "/") != 0))
-        return err_set(e, ERR_USAGE, 0, "an endpoint is http[s]://host[:port], not %s",
-                       endpoint);
-    url_authority(&host, &u);
-    bool amazon = strstr(u.host, ".amazonaws.com") != NULL;
-    bool in_host = o->style == STYLE_HOST
-                   || (o->style == STYLE_AUTO && amazon && !strchr(o->bucket, '.'));
-    s->host = in_host ? mem_printf("%s.%s", o->bucket, buf_cstr(&host))
-                      : mem_strdup(buf_cstr(&host));
-    s->origin = mem_printf("%s://%s", u.scheme, s->host);
-    s->path = in_host ? mem_strdup("/") : mem_printf("/%s/", o->bucket);
-    s->place = mem_printf("%s at %s://%s", s->base.url, u.scheme, buf_cstr(&host));
-    return 0;
+    t->base = (struct storage){ .ops = &s3_ops, .traits = STORAGE_IF_ABSENT };
+    t->base.url = mem_strdup(s->url);
+    t->s3 = s;
+    return &t->base;
 }
 
 int
 storage_s3(const struct s3_options *o, struct storage **out, struct err *e)
 {
-    const char *prefix = o->prefix ? o->prefix : "";
-    struct http_options http = { .ca = o->ca, .limits = o->limits };
+    struct s3 *s;
 
-    if (!bucket_valid(o->bucket))
-        return err_set(e, ERR_USAGE, 0, "%s cannot be the name of a bucket",
-                       text_of_name(slice_str(o->bucket)));
-    if (check_key("access key", o->access_key, e) < 0
-        || check_key("secret key", o->secret_key, e) < 0
-        || check_key("session token", o->session_token, e) < 0)
+    if (s3_new(o, &s, e) < 0)
         return -1;
-    struct s3 *s = mem_zalloc(sizeof *s);
-    s->base = (struct storage){ .ops = &s3_ops, .traits = STORAGE_IF_ABSENT };
-    s->base.url = mem_printf("s3://%s%s%s", o->bucket, prefix[0] ? "/" : "", prefix);
-    s->bucket = mem_strdup(o->bucket);
-    s->prefix = mem_printf("%s%s", prefix, prefix[0] ? "/" : "");
-    s->region = mem_strdup(o->region);
-    s->access_key = mem_strdup(o->access_key);
-    s->secret_key = mem_strdup(o->secret_key);
-    s->session_token = mem_strdup(o->session_token);
-    s->page = o->page ? o->page : 1000;
-    if (find_place(s, o, e) < 0) {
-        storage_close(&s->base);
+    *out = storage_new(s);
+    return 0;
+}
+
+int
+storage_s3_open(const struct conf_target *t, const struct url *u, struct storage **out,
+                struct err *e)
+{
+    struct s3_conf c = { .endpoint = t->endpoint,
+                         .region = t->region,
+                         .ca = t->ca,
+                         .style = t->style,
+                         .credentials = &t->credentials };
+    struct s3 *s;
+
+    if (s3_open(&c, u, &s, e) < 0)
         return -1;
-    }
-    s->http = http_new(&http);
-    *out = &s->base;
+    *out = storage_new(s);
     return 0;
 }

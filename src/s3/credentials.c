@@ -3,12 +3,11 @@
  * file: the order of Amazon's own tools. A profile named in the configuration
  * is the configuration, and the environment does not stand before it.
  */
-#include "open.h"
+#include "s3/s3.h"
 
 #include "base/fs.h"
 #include "conf/env.h"
 #include "conf/secret.h"
-#include "storage/s3.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -19,8 +18,8 @@ struct credentials {
     struct buf access_key, secret_key, session_token;
 };
 
-#define CREDENTIALS                                                            \
-    ((struct credentials){ BUF(SECRET_MAX + 1), BUF(SECRET_MAX + 1),           \
+#define CREDENTIALS                                                  \
+    ((struct credentials){ BUF(SECRET_MAX + 1), BUF(SECRET_MAX + 1), \
                            BUF(SECRET_MAX + 1) })
 
 static void
@@ -40,15 +39,15 @@ credentials_release(struct credentials *c)
 }
 
 static int
-from_conf(const struct conf_target *t, struct credentials *out, struct err *e)
+from_conf(const struct conf_credentials *t, struct credentials *out, struct err *e)
 {
-    if (t->credentials.secret_key.from == SECRET_NONE)
+    if (t->secret_key.from == SECRET_NONE)
         return err_set(e, ERR_USAGE, 0, "credentials: access-key without secret-key");
-    if (secret_resolve(&t->credentials.access_key, &out->access_key, e) < 0
-        || secret_resolve(&t->credentials.secret_key, &out->secret_key, e) < 0)
+    if (secret_resolve(&t->access_key, &out->access_key, e) < 0
+        || secret_resolve(&t->secret_key, &out->secret_key, e) < 0)
         return err_in(e, "credentials");
-    if (t->credentials.session_token.from != SECRET_NONE
-        && secret_resolve(&t->credentials.session_token, &out->session_token, e) < 0)
+    if (t->session_token.from != SECRET_NONE
+        && secret_resolve(&t->session_token, &out->session_token, e) < 0)
         return err_in(e, "credentials");
     return 0;
 }
@@ -121,37 +120,38 @@ parse_file(struct slice text, const char *profile, struct credentials *out)
 }
 
 static int
-from_file(const struct conf_target *t, struct credentials *out, struct err *e)
+from_file(const struct conf_credentials *t, struct credentials *out, struct err *e)
 {
-    const char *named = t->credentials.file ? t->credentials.file
-                                            : env_get("AWS_SHARED_CREDENTIALS_FILE");
-    const char *profile = t->credentials.profile ? t->credentials.profile
-                                                 : env_get("AWS_PROFILE");
+    const char *named = t->file ? t->file : env_get("AWS_SHARED_CREDENTIALS_FILE");
+    const char *profile = t->profile ? t->profile : env_get("AWS_PROFILE");
     AUTOFREE char *path = env_path(named ? named : "~/.aws/credentials");
     CLEANUP(wipe) struct buf text = BUF(FILE_MAX);
     struct err why;
 
     profile = profile ? profile : "default";
     if (fs_read(path, FILE_MAX, &text, &why) < 0) {
-        if (named || t->credentials.profile)
+        if (named || t->profile)
             return err_set(e, ERR_DENIED, why.cause, "the credentials: %s", why.text);
         return err_set(e, ERR_DENIED, 0,
                        "no credentials: neither `credentials:` in the configuration nor "
-                       "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY nor %s", path);
+                       "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY nor %s",
+                       path);
     }
     parse_file(buf_slice(&text), profile, out);
     if (out->access_key.len == 0 || out->secret_key.len == 0)
-        return err_set(e, ERR_DENIED, 0, "%s has no access key and secret key for the "
-                                         "profile %s", path, profile);
+        return err_set(e, ERR_DENIED, 0,
+                       "%s has no access key and secret key for the "
+                       "profile %s",
+                       path, profile);
     return 0;
 }
 
 static int
-find_credentials(const struct conf_target *t, struct credentials *out, struct err *e)
+find_credentials(const struct conf_credentials *t, struct credentials *out, struct err *e)
 {
-    if (t->credentials.access_key.from != SECRET_NONE)
+    if (t->access_key.from != SECRET_NONE)
         return from_conf(t, out, e);
-    if (!t->credentials.profile && !t->credentials.file && from_env(out))
+    if (!t->profile && !t->file && from_env(out))
         return 0;
     return from_file(t, out, e);
 }
@@ -163,8 +163,7 @@ first(const char *a, const char *b, const char *c, const char *d)
 }
 
 int
-s3_open(const struct conf_target *t, const struct url *u, struct storage **out,
-        struct err *e)
+s3_open(const struct s3_conf *t, const struct url *u, struct s3 **out, struct err *e)
 {
     CLEANUP(credentials_release) struct credentials c = CREDENTIALS;
     const char *from = u->path;
@@ -178,7 +177,7 @@ s3_open(const struct conf_target *t, const struct url *u, struct storage **out,
     if (u->port != 0)
         return err_set(e, ERR_USAGE, 0, "s3://%s has a port; that belongs to `endpoint:`",
                        u->host);
-    if (find_credentials(t, &c, e) < 0)
+    if (find_credentials(t->credentials, &c, e) < 0)
         return -1;
     struct s3_options o = {
         .bucket = u->host,
@@ -193,5 +192,5 @@ s3_open(const struct conf_target *t, const struct url *u, struct storage **out,
         .secret_key = buf_cstr(&c.secret_key),
         .session_token = c.session_token.len ? buf_cstr(&c.session_token) : NULL,
     };
-    return storage_s3(&o, out, e);
+    return s3_new(&o, out, e);
 }

@@ -1,6 +1,6 @@
 /* xml: the answers of an S3 server, leaf by leaf. */
-#ifndef STORAGE_S3_XML_H
-#define STORAGE_S3_XML_H
+#ifndef S3_XML_H
+#define S3_XML_H
 
 #include "base/buf.h"
 

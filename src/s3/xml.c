@@ -1,4 +1,4 @@
-#include "xml.h"
+#include "s3/xml.h"
 
 #include <expat.h>
 #include <limits.h>
@@ -105,12 +105,23 @@ xml_escape(struct buf *out, const char *text)
 {
     for (; *text; text++) {
         switch (*text) {
-        case '&': buf_put_str(out, "&amp;"); break;
-        case '<': buf_put_str(out, "&lt;"); break;
-        case '>': buf_put_str(out, "&gt;"); break;
-        case '"': buf_put_str(out, "&quot;"); break;
-        case '\'': buf_put_str(out, "&apos;"); break;
-        default: buf_put_u8(out, (uint8_t)*text);
+        case '&':
+            buf_put_str(out, "&amp;");
+            break;
+        case '<':
+            buf_put_str(out, "&lt;");
+            break;
+        case '>':
+            buf_put_str(out, "&gt;");
+            break;
+        case '"':
+            buf_put_str(out, "&quot;");
+            break;
+        case '\'':
+            buf_put_str(out, "&apos;");
+            break;
+        default:
+            buf_put_u8(out, (uint8_t)*text);
         }
     }
 }

@@ -1,11 +1,11 @@
-#include "request.h"
+#include "s3/s3.h"
 
 #include "base/clock.h"
 #include "base/text.h"
 #include "crypto/hash.h"
 #include "net/sign_s3.h"
 #include "net/url.h"
-#include "xml.h"
+#include "s3/xml.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -13,8 +13,8 @@
 #include <string.h>
 
 #define URL_MAX ((size_t)16384)
-#define SKEW_MAX_S (14 * 60)    /* servers refuse what is 15 minutes off */
-#define RETRY_AFTER_MAX_S 120   /* no server may make us wait longer than this */
+#define SKEW_MAX_S (14 * 60)  /* servers refuse what is 15 minutes off */
+#define RETRY_AFTER_MAX_S 120 /* no server may make us wait longer than this */
 
 /* The one list of what servers answer: the object and its place, or the place
  * alone, stand before the text. */
@@ -178,8 +178,7 @@ retry_after_s(const struct http_answer *a, int64_t date_s)
 }
 
 static int
-explain(struct s3 *s, const struct s3_call *c, const struct http_answer *a,
-        struct err *e)
+explain(struct s3 *s, const struct s3_call *c, const struct http_answer *a, struct err *e)
 {
     struct failure f = { 0 };
     struct err ignored;
@@ -194,8 +193,9 @@ explain(struct s3 *s, const struct s3_call *c, const struct http_answer *a,
                        "or correct the URL",
                        s->bucket, s->origin);
     if (status == 403 && clocks_differ(date_s, &minutes))
-        return err_set(e, ERR_DENIED, status, "this host's clock is %lld minutes off the "
-                                              "clock of %s; set the clock (NTP)",
+        return err_set(e, ERR_DENIED, status,
+                       "this host's clock is %lld minutes off the "
+                       "clock of %s; set the clock (NTP)",
                        (long long)minutes, s->host);
     if (strcmp(f.code, "RequestTimeTooSkewed") == 0)
         return err_set(e, ERR_DENIED, status,
@@ -232,9 +232,14 @@ sign(const struct s3 *s, const struct s3_call *c, const char *path, const char *
      struct http_request *r, char payload[2 * SHA256_LEN + 1],
      char when[SIGN_S3_TIME_LEN], struct buf *authorization)
 {
-    struct sign_s3 d = { .access_key = s->access_key, .secret_key = s->secret_key,
-                         .region = s->region, .service = "s3", .time_s = clock_now().s,
-                         .method = c->method, .path = path, .query = query,
+    struct sign_s3 d = { .access_key = s->access_key,
+                         .secret_key = s->secret_key,
+                         .region = s->region,
+                         .service = "s3",
+                         .time_s = clock_now().s,
+                         .method = c->method,
+                         .path = path,
+                         .query = query,
                          .payload = payload };
     uint8_t hash[SHA256_LEN];
 
@@ -245,8 +250,8 @@ sign(const struct s3 *s, const struct s3_call *c, const char *path, const char *
     r->fields[r->field_count++] = (struct field){ "x-amz-content-sha256", payload };
     r->fields[r->field_count++] = (struct field){ "x-amz-date", when };
     if (s->session_token)
-        r->fields[r->field_count++] =
-            (struct field){ "x-amz-security-token", s->session_token };
+        r->fields[r->field_count++] = (struct field){ "x-amz-security-token",
+                                                      s->session_token };
     for (size_t i = 0; i < c->field_count; i++)
         r->fields[r->field_count++] = c->fields[i];
     d.fields = r->fields;
@@ -272,8 +277,12 @@ s3_send(struct s3 *s, const struct s3_call *c, struct http_answer *a, struct err
     url_query(&query, c->query, c->query_count);
     AUTOFREE char *url = mem_printf("%s%s%s%s", s->origin, buf_cstr(&path),
                                     query.len ? "?" : "", buf_cstr(&query));
-    struct http_request r = { .method = c->method, .url = url, .fd = -1, .out = c->out,
-                              .expected = c->expected, .take_pace = c->pace,
+    struct http_request r = { .method = c->method,
+                              .url = url,
+                              .fd = -1,
+                              .out = c->out,
+                              .expected = c->expected,
+                              .take_pace = c->pace,
                               .stop = c->stop };
     if (c->body) {
         r.data = c->body->data;
