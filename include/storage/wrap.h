@@ -10,21 +10,8 @@
 #define STORAGE_WRAP_H
 
 #include "base/clock.h"
+#include "base/retry.h"
 #include "storage/storage.h"
-
-struct retry_options {
-    unsigned tries;        /* at most, the first one included */
-    int64_t first_wait_ms; /* doubles; the wait is random between 0 and it */
-    int64_t max_wait_ms;
-    void (*sleep_ms)(int64_t ms); /* NULL: clock_sleep_ms */
-    /* Told of each try that failed, before the wait for the next, whatever its
-     * kind and from whichever thread; NULL: nobody. */
-    void (*tried)(void *arg, const struct err *e);
-    void *arg;
-};
-
-#define RETRY_DEFAULT                                                          \
-    ((struct retry_options){ .tries = 5, .first_wait_ms = 200, .max_wait_ms = 20000 })
 
 struct storage *storage_retry(struct storage *inner, const struct retry_options *o);
 /* The bodies of all puts, and of all gets, share a pace each (NULL: unlimited),
@@ -53,8 +40,12 @@ enum fault_mode {
 };
 
 enum fault_call {
-    FAULT_ON_PUT = 1, FAULT_ON_GET = 2, FAULT_ON_HEAD = 4, FAULT_ON_LIST = 8,
-    FAULT_ON_REMOVE = 16, FAULT_ON_ALL = 31,
+    FAULT_ON_PUT = 1,
+    FAULT_ON_GET = 2,
+    FAULT_ON_HEAD = 4,
+    FAULT_ON_LIST = 8,
+    FAULT_ON_REMOVE = 16,
+    FAULT_ON_ALL = 31,
 };
 
 struct fault_plan {

@@ -1,109 +1,41 @@
 /*
- * Repeats what is worth repeating, with waits that spread callers apart.
- *
- * The budget keeps a dead target from costing every call its full patience:
- * each repetition takes a token, each success gives two back, and without
- * tokens the first failure is told at once.
- * Source: AWS Architecture Blog, "Exponential Backoff And Jitter" (full jitter).
+ * Repeats what is worth repeating.
  */
 #include "storage/wrap.h"
 
-#include "base/cancel.h"
-#include "base/log.h"
-#include "base/random.h"
-#include "base/text.h"
 #include "storage/driver.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <stdatomic.h>
 #include <string.h>
 
-#define BUDGET_MAX 64
 #define COMPARE_MAX ((uint64_t)1 << 20) /* bytes of an object that is read back */
 
-struct retry {
-    struct storage base; /* first: a struct retry is a struct storage */
+struct retrying {
+    struct storage base; /* first: a struct retrying is a struct storage */
     struct storage *inner;
-    struct retry_options options;
-    atomic_int budget;
+    struct retry policy;
 };
 
 static const struct storage_ops retry_ops;
 
-static struct retry *
+static struct retrying *
 retry_of(struct storage *s)
 {
     assert(s->ops == &retry_ops);
-    return (struct retry *)s;
+    return (struct retrying *)s;
 }
 
-/* Waits in small steps, so that a signal or a stop is answered soon. */
-static void
-wait_ms(const struct retry *r, int64_t ms, const atomic_bool *stop)
-{
-    if (r->options.sleep_ms) {
-        r->options.sleep_ms(ms);
-        return;
-    }
-    int64_t until = clock_mono_ms() + ms;
-    for (int64_t left = ms; left > 0; left = until - clock_mono_ms()) {
-        if (cancel_requested() || (stop && atomic_load(stop)))
-            return;
-        clock_sleep_ms(left < 100 ? left : 100);
-    }
-}
-
-static int64_t
-pause_ms(const struct retry *r, unsigned tried, const struct err *e)
-{
-    int64_t bound = r->options.first_wait_ms;
-
-    for (unsigned i = 1; i < tried && bound < r->options.max_wait_ms; i++)
-        bound *= 2;
-    if (bound > r->options.max_wait_ms)
-        bound = r->options.max_wait_ms;
-    if (e->kind != ERR_THROTTLED)
-        return (int64_t)random_below(NULL, (uint32_t)bound + 1);
-    int64_t ms = bound / 2 + (int64_t)random_below(NULL, (uint32_t)(bound / 2) + 1);
-    int64_t asked = (int64_t)e->retry_after_s * 1000;
-    return ms > asked ? ms : asked;
-}
-
-/* After try number `tried` ended with `rc`: waits and is true when the call
- * should be made once more. A `stop` (NULL: none) ends the wait; what is then
- * called again says that it is not wanted. */
 static bool
-again(struct retry *r, const char *what, unsigned tried, const atomic_bool *stop, int rc,
-      const struct err *e)
+again(struct retrying *r, const char *what, unsigned tried, const atomic_bool *stop,
+      int rc, const struct err *e)
 {
-    if (rc == 0) {
-        if (atomic_load(&r->budget) < BUDGET_MAX)
-            atomic_fetch_add(&r->budget, 2);
-        return false;
-    }
-    if (r->options.tried)
-        r->options.tried(r->options.arg, e);
-    if (!err_retryable(e->kind) || tried >= r->options.tries || cancel_requested())
-        return false;
-    /* A server that is frozen has had its patience: one more try, and none for
-     * the calls that follow. */
-    int price = e->cause == ETIMEDOUT ? BUDGET_MAX : 1;
-    if (atomic_fetch_sub(&r->budget, price) <= 0) {
-        atomic_fetch_add(&r->budget, price);
-        return false;
-    }
-    int64_t ms = pause_ms(r, tried, e);
-    log_info("%s at %s failed (%s); trying again in %s", what, r->base.url, err_text(e),
-             text_of_duration(ms));
-    wait_ms(r, ms, stop);
-    return !cancel_requested();
+    return retry_again(&r->policy, what, r->base.url, tried, stop, rc, e);
 }
 
 /* An earlier try may have stored it although its answer was lost: then what
  * exists now is ours, and the call has succeeded. */
 static bool
-is_ours(struct retry *r, const char *key, const struct body *body)
+is_ours(struct retrying *r, const char *key, const struct body *body)
 {
     AUTOBUF struct buf there = BUF(body->size + 1);
     struct range all = { .key = key };
@@ -119,7 +51,7 @@ static int
 retry_put(struct storage *s, const char *key, const struct body *body, unsigned flags,
           struct err *e)
 {
-    struct retry *r = retry_of(s);
+    struct retrying *r = retry_of(s);
     unsigned tried = 0;
     int rc;
 
@@ -134,7 +66,7 @@ retry_put(struct storage *s, const char *key, const struct body *body, unsigned 
 static int
 retry_get(struct storage *s, const struct range *range, struct buf *out, struct err *e)
 {
-    struct retry *r = retry_of(s);
+    struct retrying *r = retry_of(s);
     unsigned tried = 0;
     int rc;
 
@@ -147,7 +79,7 @@ retry_get(struct storage *s, const struct range *range, struct buf *out, struct 
 static int
 retry_head(struct storage *s, const char *key, struct object_info *out, struct err *e)
 {
-    struct retry *r = retry_of(s);
+    struct retrying *r = retry_of(s);
     unsigned tried = 0;
     int rc;
 
@@ -183,7 +115,7 @@ static int
 retry_list(struct storage *s, const char *prefix, const char *after, storage_list_fn *fn,
            void *arg, struct err *e)
 {
-    struct retry *r = retry_of(s);
+    struct retrying *r = retry_of(s);
     struct listing l = { .fn = fn, .arg = arg };
     unsigned tried = 0;
     int rc;
@@ -201,7 +133,7 @@ retry_list(struct storage *s, const char *prefix, const char *after, storage_lis
 static int
 retry_remove(struct storage *s, const char *const *keys, size_t count, struct err *e)
 {
-    struct retry *r = retry_of(s);
+    struct retrying *r = retry_of(s);
     unsigned tried = 0;
     int rc;
 
@@ -214,7 +146,7 @@ retry_remove(struct storage *s, const char *const *keys, size_t count, struct er
 static int
 retry_now(struct storage *s, int64_t *out_s, struct err *e)
 {
-    struct retry *r = retry_of(s);
+    struct retrying *r = retry_of(s);
     unsigned tried = 0;
     int rc;
 
@@ -227,7 +159,7 @@ retry_now(struct storage *s, int64_t *out_s, struct err *e)
 static void
 retry_close(struct storage *s)
 {
-    struct retry *r = retry_of(s);
+    struct retrying *r = retry_of(s);
 
     storage_close(r->inner);
     mem_free(r);
@@ -246,13 +178,12 @@ static const struct storage_ops retry_ops = {
 struct storage *
 storage_retry(struct storage *inner, const struct retry_options *o)
 {
-    struct retry *r = mem_zalloc(sizeof *r);
+    struct retrying *r = mem_zalloc(sizeof *r);
 
-    assert(o->tries >= 1 && o->first_wait_ms >= 0 && o->max_wait_ms < INT32_MAX);
-    r->base = (struct storage){ .ops = &retry_ops, .traits = inner->traits,
+    r->base = (struct storage){ .ops = &retry_ops,
+                                .traits = inner->traits,
                                 .url = mem_strdup(inner->url) };
     r->inner = inner;
-    r->options = *o;
-    atomic_init(&r->budget, BUDGET_MAX);
+    retry_init(&r->policy, o);
     return &r->base;
 }
