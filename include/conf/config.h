@@ -53,7 +53,8 @@ struct conf_target {
     X(POSTGRES, "postgres") \
     X(SQLITE, "sqlite") \
     X(REDIS, "redis") \
-    X(MARIADB, "mariadb")
+    X(MARIADB, "mariadb") \
+    X(BUCKET, "bucket")
 
 enum source_kind {
 #define X(kind, name) SOURCE_##kind,
@@ -113,6 +114,13 @@ struct conf_source {
         char **databases; /* of a dump; NULL: all */
         char *defaults_file; /* the only option file; may be NULL */
     } mariadb;
+    struct {
+        char *url;       /* s3://bucket[/prefix] */
+        char *endpoint, *region, *ca; /* as of a target */
+        enum conf_style style;
+        struct conf_credentials credentials;
+        char **exclude;  /* gitignore's rules; may be NULL */
+    } bucket;
 };
 
 /* What a snapshot calls the kind of the source: its key, and "postgres-dump" or

@@ -1,5 +1,6 @@
 #include "conf/config.h"
 #include "home.h"
+#include "s3_keys.h"
 #include "sources.h"
 #include "base/fs.h"
 
@@ -31,21 +32,8 @@ static const struct conf_key limit_keys[] = {
 #undef AT
 #define AT(field) offsetof(struct conf_target, field)
 
-static const char *const styles[] = { "auto", "path", "host", NULL };
-
 static const struct conf_key credential_keys[] = {
-    { .name = "profile", .type = CONF_STRING, .at = AT(credentials.profile),
-      .help = "Profile of the shared credentials file. Default: AWS_PROFILE, or "
-              "default." },
-    { .name = "file", .type = CONF_PATH, .at = AT(credentials.file),
-      .help = "The shared credentials file. Default: AWS_SHARED_CREDENTIALS_FILE, or "
-              "~/.aws/credentials." },
-    { .name = "access-key", .type = CONF_SECRET, .at = AT(credentials.access_key),
-      .help = "The access key. Default: AWS_ACCESS_KEY_ID, then the profile." },
-    { .name = "secret-key", .type = CONF_SECRET, .at = AT(credentials.secret_key),
-      .help = "The secret key; needed with access-key." },
-    { .name = "session-token", .type = CONF_SECRET, .at = AT(credentials.session_token),
-      .help = "The token of temporary credentials." },
+    CREDENTIAL_KEYS(AT(credentials)),
     { .type = CONF_END },
 };
 
@@ -60,7 +48,7 @@ static const struct conf_key target_keys[] = {
       .help = "S3: http[s]://HOST[:PORT] of the server. Default: AWS for the region." },
     { .name = "region", .type = CONF_STRING, .at = AT(region),
       .help = "S3: the region. Default: AWS_REGION, AWS_DEFAULT_REGION, or us-east-1." },
-    { .name = "style", .type = CONF_ENUM, .at = AT(style), .words = styles,
+    { .name = "style", .type = CONF_ENUM, .at = AT(style), .words = conf_styles,
       .help = "S3: where the bucket's name goes, into the path or before the host. "
               "Default: auto." },
     { .name = "ca", .type = CONF_PATH, .at = AT(ca),
@@ -184,16 +172,7 @@ check_s3_keys(const struct conf_target *t, const struct yaml_node *n, struct err
         if (yaml_node_get(n, only[i]))
             return yaml_key_error(yaml_node_get(n, only[i]), e,
                                   "%s is for s3:// targets only", only[i]);
-    if (t->endpoint && !begins(t->endpoint, "http://")
-        && !begins(t->endpoint, "https://"))
-        return yaml_node_error(yaml_node_get(n, "endpoint"), e, "the endpoint must begin "
-                               "with http:// or https://");
-    const struct conf_secret *a = &t->credentials.access_key,
-                             *s = &t->credentials.secret_key;
-    if ((a->from == SECRET_NONE) != (s->from == SECRET_NONE))
-        return yaml_node_error(yaml_node_get(n, "credentials"), e,
-                               "access-key and secret-key go together");
-    return 0;
+    return s3_keys_check(t->endpoint, &t->credentials, n, e);
 }
 
 /* `n` is the target's map. */

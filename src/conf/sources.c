@@ -1,4 +1,5 @@
 #include "sources.h"
+#include "s3_keys.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -129,6 +130,32 @@ static const struct conf_key mariadb_keys[] = {
     { .type = CONF_END },
 };
 
+static const struct conf_key bucket_credential_keys[] = {
+    CREDENTIAL_KEYS(AT(bucket.credentials)),
+    { .type = CONF_END },
+};
+
+static const struct conf_key bucket_keys[] = {
+    { .name = "url", .type = CONF_STRING, .at = AT(bucket.url), .flags = CONF_REQUIRED,
+      .help = "s3://BUCKET[/PREFIX]. With a prefix only what is below it, and paths are "
+              "relative to it." },
+    { .name = "endpoint", .type = CONF_STRING, .at = AT(bucket.endpoint),
+      .help = "http[s]://HOST[:PORT] of the server. Default: AWS for the region." },
+    { .name = "region", .type = CONF_STRING, .at = AT(bucket.region),
+      .help = "The region. Default: AWS_REGION, AWS_DEFAULT_REGION, or us-east-1." },
+    { .name = "style", .type = CONF_ENUM, .at = AT(bucket.style), .words = conf_styles,
+      .help = "Where the bucket's name goes, into the path or before the host. Default: "
+              "auto." },
+    { .name = "ca", .type = CONF_PATH, .at = AT(bucket.ca),
+      .help = "File of CA certificates to trust. Default: the system's." },
+    { .name = "credentials", .type = CONF_MAP, .keys = bucket_credential_keys,
+      .help = "Who we are: a user who may list the bucket and get its objects. Default: "
+              "the environment, then the shared credentials file." },
+    { .name = "exclude", .type = CONF_STRINGS, .at = AT(bucket.exclude),
+      .help = "Patterns of what is left out, by the rules of gitignore." },
+    { .type = CONF_END },
+};
+
 const struct conf_key source_keys[] = {
     { .name = "name", .type = CONF_NAME, .at = AT(name), .flags = CONF_REQUIRED,
       .help = "What commands and snapshots call this source; unique." },
@@ -146,6 +173,8 @@ const struct conf_key source_keys[] = {
     { .name = "mariadb", .type = CONF_MAP, .keys = mariadb_keys,
       .help = "Back up a MariaDB server by its own tools, which have to be of its "
               "version." },
+    { .name = "bucket", .type = CONF_MAP, .keys = bucket_keys,
+      .help = "Back up the objects of an S3 bucket." },
     { .name = "before", .type = CONF_STRINGS, .at = AT(before),
       .help = "A program and its arguments, run before the source is read, to make it "
               "hold still. Unless it exits with 0 there is no snapshot." },
@@ -286,6 +315,39 @@ check_mariadb(const struct conf_source *s, const struct yaml_node *n, struct err
     return 0;
 }
 
+/* Is the target in what the source takes? */
+static bool
+holds_target(const struct conf_source *s, const struct conf_target *t)
+{
+    size_t len = strlen(s->bucket.url);
+    const char *ours = s->bucket.endpoint ? s->bucket.endpoint : "";
+    const char *its = t->endpoint ? t->endpoint : "";
+
+    while (s->bucket.url[len - 1] == '/')
+        len--;
+    return strcmp(ours, its) == 0 && strncmp(t->url, s->bucket.url, len) == 0
+        && (t->url[len] == '/' || t->url[len] == 0);
+}
+
+static int
+check_bucket(const struct conf *c, const struct conf_source *s, const struct yaml_node *n,
+             struct err *e)
+{
+    const struct yaml_node *url = yaml_node_get(n, "url");
+
+    if (strncmp(s->bucket.url, "s3://", 5) != 0)
+        return yaml_node_error(url, e, "the url of a bucket must begin with s3://, not "
+                               "\"%.60s\"", s->bucket.url);
+    if (!s->bucket.url[5] || s->bucket.url[5] == '/')
+        return yaml_node_error(url, e, "the bucket is missing, as in s3://BUCKET/PREFIX");
+    for (size_t i = 0; i < c->target_count && !s->bucket.exclude; i++)
+        if (holds_target(s, &c->targets[i]))
+            return yaml_node_error(url, e, "the target %s lies in this bucket, and would "
+                                   "be backed up into itself; leave it out by exclude",
+                                   c->targets[i].name);
+    return s3_keys_check(s->bucket.endpoint, &s->bucket.credentials, n, e);
+}
+
 int
 sources_check(struct conf *c, const struct yaml_node *list, struct err *e)
 {
@@ -306,6 +368,9 @@ sources_check(struct conf *c, const struct yaml_node *list, struct err *e)
             return -1;
         if (s->kind == SOURCE_POSTGRES
             && check_postgres(s, yaml_node_get(n, "postgres"), e) < 0)
+            return -1;
+        if (s->kind == SOURCE_BUCKET
+            && check_bucket(c, s, yaml_node_get(n, "bucket"), e) < 0)
             return -1;
         if (s->kind == SOURCE_COMMAND
             && check_command(s, yaml_node_get(n, "command"), e) < 0)

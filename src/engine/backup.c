@@ -315,6 +315,12 @@ guard(struct run *run, const struct manifest_root *root, struct err *e)
             "source %s is empty: an unmounted disk? Set `allow-empty: true` if "
             "it may be",
             c->name);
+    if (c->kind == SOURCE_BUCKET && root->entries == 0)
+        return err_set(
+            e, ERR_SOURCE, 0,
+            "source %s is empty: there are no objects in %s. Set `allow-empty: "
+            "true` if there may be none",
+            c->name, identity);
     if (!old)
         return 0;
     if (old->identity[0] && identity[0] && strcmp(old->identity, identity) != 0)

@@ -124,7 +124,8 @@ s3_failed(const struct s3 *s, const char *key, int status, const char *code,
 {
     enum err_kind kind = kind_of_status(status);
     const char *text = text_of_kind(kind);
-    AUTOFREE char *about = key ? mem_printf("%s in %s", key, s->place)
+    AUTOFREE char *about = key ? mem_printf("%s in %s", text_of_name(slice_str(key)),
+                                            s->place)
                                : mem_strdup(s->place);
     AUTOFREE char *told = mem_printf("%s%s%s", code, message[0] ? ": " : "", message);
 

@@ -46,6 +46,8 @@ int mariadb_open(const struct conf_source *c, const struct source_options *o,
                  struct source **out, struct err *e);
 int sqlite_open(const struct conf_source *c, const struct source_options *o,
                 struct source **out, struct err *e);
+int bucket_open(const struct conf_source *c, const struct source_options *o,
+                struct source **out, struct err *e);
 int command_open(const struct conf_source *c, const struct source_options *o,
                  struct source **out, struct err *e);
 

@@ -12,6 +12,7 @@ static int (*const kinds[])(const struct conf_source *, const struct source_opti
     [SOURCE_SQLITE] = sqlite_open,
     [SOURCE_REDIS] = redis_open,
     [SOURCE_MARIADB] = mariadb_open,
+    [SOURCE_BUCKET] = bucket_open,
 };
 
 int

@@ -134,7 +134,10 @@ every_key_reaches_its_field(void **state)
         " count-rows: true } }\n"
         "  - { name: z1, mariadb: { socket: /s, user: u, password: { file: /p } } }\n"
         "  - { name: z2, mariadb: { host: h, port: 3307, method: logical,"
-        " databases: [a, b], defaults-file: /d.cnf } }\n";
+        " databases: [a, b], defaults-file: /d.cnf } }\n"
+        "  - { name: z3, bucket: { url: \"s3://media/up\", region: r, style: path,"
+        " endpoint: \"http://h:1\", ca: /ca, exclude: [\"*.tmp\"], credentials:"
+        " { access-key: { env: A }, secret-key: { file: /s } } } }\n";
     CLEANUP(conf_free_p) struct conf *c = NULL;
     struct err e = { 0 };
 
@@ -203,6 +206,17 @@ every_key_reaches_its_field(void **state)
     assert_string_equal(c->sources[9].mariadb.defaults_file, "/d.cnf");
     assert_string_equal(source_kind_name(&c->sources[9]), "mariadb-dump");
     assert_string_equal(source_kind_name(&c->sources[6]), "redis");
+    const struct conf_source *z3 = &c->sources[10];
+    assert_int_equal(z3->kind, SOURCE_BUCKET);
+    assert_string_equal(z3->bucket.url, "s3://media/up");
+    assert_string_equal(z3->bucket.endpoint, "http://h:1");
+    assert_string_equal(z3->bucket.region, "r");
+    assert_string_equal(z3->bucket.ca, "/ca");
+    assert_int_equal(z3->bucket.style, STYLE_PATH);
+    assert_string_equal(z3->bucket.exclude[0], "*.tmp");
+    assert_string_equal(z3->bucket.credentials.access_key.value, "A");
+    assert_int_equal(z3->bucket.credentials.secret_key.from, SECRET_FILE);
+    assert_string_equal(source_kind_name(z3), "bucket");
 }
 
 /* Three copies in one room cannot stand on two sites. */
@@ -374,9 +388,11 @@ static const struct mistake mistakes[] = {
     { "paths: [/srv/shop/uploads]", "paths: [~/srv]", "must be an absolute path" },
     { "paths: [/srv/shop/uploads], ", "", "the key \"paths\" is missing in files" },
     { "argv: [/usr/bin/env], as: notes.txt }", "argv: [x] }, files: { paths: [/x] }",
-      "exactly one of files, command, postgres, sqlite, redis and mariadb" },
+      "exactly one of files, command, postgres, sqlite, redis, mariadb and "
+      "bucket" },
     { "command: { argv: [/usr/bin/env], as: notes.txt }", "allow-empty: true",
-      "exactly one of files, command, postgres, sqlite, redis and mariadb" },
+      "exactly one of files, command, postgres, sqlite, redis, mariadb and "
+      "bucket" },
     { "command: { argv: [/usr/bin/env], as: notes.txt }",
       "postgres: { dsn: \"host=a password=b\" }", "must not hold the password" },
     { "command: { argv: [/usr/bin/env], as: notes.txt }",
@@ -409,8 +425,8 @@ static const struct mistake mistakes[] = {
       "mariadb: { socket: /s, host: h }", "mariadb has a socket, or host and port" },
     { "command: { argv: [/usr/bin/env], as: notes.txt }", "mariadb: { port: 3307 }",
       "mariadb has a port, but no host" },
-    { "command: { argv: [/usr/bin/env], as: notes.txt }",
-      "mariadb: { databases: [a] }", "databases are chosen for method: logical only" },
+    { "command: { argv: [/usr/bin/env], as: notes.txt }", "mariadb: { databases: [a] }",
+      "databases are chosen for method: logical only" },
     { "command: { argv: [/usr/bin/env], as: notes.txt }",
       "mariadb: { method: logical, databases: [a, b/c] }",
       "b/c is no name of a database" },
@@ -424,6 +440,18 @@ static const struct mistake mistakes[] = {
       "method must be logical or physical" },
     { "command: { argv: [/usr/bin/env], as: notes.txt }", "mariadb: { password: x }",
       "password must say where the secret is kept" },
+    { "command: { argv: [/usr/bin/env], as: notes.txt }", "bucket: { url: file:///x }",
+      "must begin with s3://, not \"file:///x\"" },
+    { "command: { argv: [/usr/bin/env], as: notes.txt }", "bucket: { url: \"s3:///x\" }",
+      "the bucket is missing" },
+    { "command: { argv: [/usr/bin/env], as: notes.txt }",
+      "bucket: { url: \"s3://b\", endpoint: \"h:1\" }",
+      "the endpoint must begin with http:// or https://" },
+    { "command: { argv: [/usr/bin/env], as: notes.txt }",
+      "bucket: { url: \"s3://b\", credentials: { access-key: { env: A } } }",
+      "access-key and secret-key go together" },
+    { "command: { argv: [/usr/bin/env], as: notes.txt }",
+      "bucket: { url: \"s3://shop-dr-eu\" }", "the target eu-west lies in this bucket" },
     { "command: { argv: [/usr/bin/env], as: notes.txt }", "sqlite: { path: app.db }",
       "must be an absolute path" },
     { "fleet: { quorum: 2 }", "fleet: 2", "fleet must be a map" },
