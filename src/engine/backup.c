@@ -18,6 +18,7 @@
 #define CONFIG_KEPT_MAX ((size_t)256 << 10) /* a larger one is left out */
 #define TAG_LEN_MAX 255
 #define SHRUNK_ENTRIES_MIN 100 /* smaller sources may shrink as they like */
+#define STEPS_MAX 64 /* entries that are passed by sooner than one is looked up */
 
 struct run {
     struct hooks hooks;
@@ -123,18 +124,38 @@ next_of_parent(struct run *run, struct err *e)
     return rc < 0 ? lose_parent(run, &bad, e) : 0;
 }
 
+static bool
+parent_is_before(const struct run *run, struct slice path)
+{
+    return run->have_parent_entry && entry_order(run->parent_entry.path, path) < 0;
+}
+
+/* Looks `path` up, unless it comes soon: no order often means nearly in order. */
+static int
+find_in_parent(struct run *run, struct slice path, struct err *e)
+{
+    struct err bad = { 0 };
+    bool ahead = parent_is_before(run, path);
+
+    for (int i = 0; i < STEPS_MAX && parent_is_before(run, path); i++)
+        if (next_of_parent(run, e) < 0)
+            return -1;
+    if (run->parent_broken
+        || (ahead && run->have_parent_entry && !parent_is_before(run, path)))
+        return 0;
+    return manifest_seek(run->manifest, path, &bad) < 0 ? lose_parent(run, &bad, e)
+                                                        : next_of_parent(run, e);
+}
+
 /* Moves the parent's manifest to the first entry not before `path`. */
 static int
 advance_parent(struct run *run, struct slice path, struct err *e)
 {
-    struct err bad = { 0 };
-
     if (!run->manifest || run->parent_broken)
         return 0;
     if (source_traits(run->source) & SOURCE_UNORDERED)
-        return manifest_seek(run->manifest, path, &bad) < 0 ? lose_parent(run, &bad, e)
-                                                            : next_of_parent(run, e);
-    while (run->have_parent_entry && entry_order(run->parent_entry.path, path) < 0)
+        return find_in_parent(run, path, e);
+    while (parent_is_before(run, path))
         if (next_of_parent(run, e) < 0)
             return -1;
     return 0;
