@@ -9,161 +9,32 @@
 #include "engine/wal.h"
 #include "repo/log.h"
 
-#include "wal_file.h"
+#include "wal_batch.h"
 #include "wal_memory.h"
-#include "wal_names.h"
 #include "wal_proof.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define FILES_MAX 64
-#define BYTES_MAX ((uint64_t)512 << 20) /* of a call, but for the files named */
 #define POLL_MS 20
 #define DELIVER_POLL_MS 1000
 #define LINGER_MIN_MS 500    /* for targets beyond the quorum; */
 #define SPOOL_LINGER_MS 2000 /* and when the spool is enough */
-
-/* A file of this call. */
-struct job {
-    struct wal_file file;
-    char pos[LOG_POS_MAX + 1];
-    uint8_t sha[32];              /* of its bytes */
-    char key[LOG_KEY_MAX + 1];    /* what this host stored for it; "": nothing */
-    bool have[FLEET_TARGETS_MAX]; /* by the queue: the target took it */
-    bool waits;                   /* for some target */
-    bool named;
-    bool safe;      /* the quorum holds it */
-    struct err why; /* it cannot be stored */
-};
 
 struct push {
     struct repo *repo;
     const struct wal_push_options *options;
     struct wal_push_result *result;
     struct wal_memory memory;
-    struct job jobs[FILES_MAX];
-    size_t count;
+    struct wal_batch batch;
     struct wal_prover prover;
     struct log_writer writer;
 };
 
-static struct job *
-job_of(struct push *p, const char *file)
-{
-    for (size_t i = 0; i < p->count; i++)
-        if (strcmp(p->jobs[i].file.text, file) == 0)
-            return &p->jobs[i];
-    return NULL;
-}
-
 static int
-add_job(struct push *p, const char *path, bool named, struct err *e)
-{
-    struct job *j = &p->jobs[p->count];
-
-    *j = (struct job){ .named = named };
-    if (wal_file_open(&j->file, path, e) < 0)
-        return -1;
-    if (job_of(p, j->file.text)) {
-        wal_file_close(&j->file);
-        return 0;
-    }
-    if (p->count > 0 && j->file.system != p->jobs[0].file.system) {
-        wal_file_close(&j->file);
-        return err_set(e, ERR_SOURCE, 0, "%s belongs to another server than %s", path,
-                       p->jobs[0].file.path);
-    }
-    wal_pos(&j->file.name, j->pos);
-    p->count++;
-    return 0;
-}
-
-/* A server says of each file whether it has ended. One that it still writes must not be
- * stored under the name of what it will be. */
-static int
-check_ended(const struct job *j, struct err *e)
-{
-    const char *slash = strrchr(j->file.path, '/');
-    AUTOFREE char *status = mem_printf("%.*sarchive_status",
-                                       slash ? (int)(slash + 1 - j->file.path) : 0,
-                                       j->file.path);
-    AUTOFREE char *ready = mem_printf("%s/%s.ready", status, j->file.text);
-    AUTOFREE char *done = mem_printf("%s/%s.done", status, j->file.text);
-
-    return access(status, F_OK) < 0 || access(ready, F_OK) == 0 || access(done, F_OK) == 0
-             ? 0
-             : err_set(e, ERR_SOURCE, 0,
-                       "%s: the server may still write it: %s is not there", j->file.path,
-                       ready);
-}
-
-static int
-by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* "NAME.ready" in archive_status is what the server will ask for. Sorted, so that the
- * oldest come along. */
-static size_t
-list_ready(const char *dir, char *names[FILES_MAX])
-{
-    DIR *d = opendir(dir);
-    const struct dirent *x;
-    size_t count = 0;
-
-    while (d && (x = readdir(d))) {
-        size_t len = strlen(x->d_name);
-        if (len <= 6 || strcmp(x->d_name + len - 6, ".ready") != 0)
-            continue;
-        char *name = mem_printf("%.*s", (int)(len - 6), x->d_name);
-        size_t at = count < FILES_MAX ? count++ : FILES_MAX - 1;
-        if (at == count - 1 && count <= FILES_MAX && !names[at]) {
-            names[at] = name;
-        } else if (strcmp(name, names[at]) < 0) { /* the last of those kept gives way */
-            mem_free(names[at]);
-            names[at] = name;
-        } else {
-            mem_free(name);
-        }
-        qsort(names, count, sizeof *names, by_name);
-    }
-    if (d)
-        closedir(d);
-    return count;
-}
-
-static void
-add_ready(struct push *p)
-{
-    AUTOFREE char *dir = mem_strdup(p->jobs[0].file.path);
-    char *names[FILES_MAX] = { NULL };
-    uint64_t bytes = 0;
-
-    if (strrchr(dir, '/'))
-        *strrchr(dir, '/') = 0;
-    else
-        snprintf(dir, 2, ".");
-    AUTOFREE char *status = fs_join(dir, "archive_status");
-    size_t count = list_ready(status, names);
-    for (size_t i = 0; i < count; i++) {
-        AUTOFREE char *path = fs_join(dir, names[i]);
-        struct err none = { 0 };
-        if (p->count < FILES_MAX && bytes < BYTES_MAX
-            && add_job(p, path, false, &none) == 0)
-            bytes += p->jobs[p->count - 1].file.size;
-        else if (none.kind != ERR_NONE)
-            log_info("%s", err_text(&none)); /* told when the server asks for it */
-        mem_free(names[i]);
-    }
-}
-
-static int
-other_content(const struct job *j, struct err *e)
+other_content(const struct wal_job *j, struct err *e)
 {
     return err_set(e, ERR_SOURCE, 0,
                    "another file was stored as %s of this server before; are two servers "
@@ -172,7 +43,7 @@ other_content(const struct job *j, struct err *e)
 }
 
 static void
-object_key(const struct push *p, const struct job *j, const uint8_t sha[32],
+object_key(const struct push *p, const struct wal_job *j, const uint8_t sha[32],
            char out[LOG_KEY_MAX + 1])
 {
     struct log_name n = { .timeline = j->file.name.timeline };
@@ -185,7 +56,7 @@ object_key(const struct push *p, const struct job *j, const uint8_t sha[32],
 
 struct holders {
     struct fleet *fleet;
-    struct job *job;
+    struct wal_job *job;
 };
 
 static void
@@ -204,7 +75,7 @@ on_holder(void *arg, const char *target, enum queue_end how)
 /* Which targets took what this host stored, and does it still wait for one? Rows that
  * are gone prove nothing. */
 static int
-look_at_queue(struct push *p, struct job *j, struct err *e)
+look_at_queue(struct push *p, struct wal_job *j, struct err *e)
 {
     struct holders h = { repo_fleet(p->repo), j };
 
@@ -216,7 +87,7 @@ look_at_queue(struct push *p, struct job *j, struct err *e)
 
 /* By the queue and the targets together: does the quorum hold it, and nothing else? */
 static int
-settle(struct push *p, struct job *j, struct err *e)
+settle(struct push *p, struct wal_job *j, struct err *e)
 {
     struct wal_proof proof;
 
@@ -235,7 +106,7 @@ settle(struct push *p, struct job *j, struct err *e)
 
 /* What this host remembers of the file. */
 static int
-recall(struct push *p, struct job *j, struct err *e)
+recall(struct push *p, struct wal_job *j, struct err *e)
 {
     static const uint8_t none[32];
     const struct wal_kept *k = wal_memory_find(&p->memory, j->file.text);
@@ -270,7 +141,7 @@ save(void *arg, struct err *e)
 
 /* Into the spool and the queue of every target. */
 static int
-store(struct push *p, struct job *j, struct err *e)
+store(struct push *p, struct wal_job *j, struct err *e)
 {
     struct log_info info = { .kind = LOG_POSTGRES,
                              .unit = j->file.unit,
@@ -300,7 +171,7 @@ store(struct push *p, struct job *j, struct err *e)
 
 /* What nobody has and nothing waits for is stored. */
 static int
-store_one(struct push *p, struct job *j, struct err *e)
+store_one(struct push *p, struct wal_job *j, struct err *e)
 {
     if (recall(p, j, e) < 0)
         return -1;
@@ -314,8 +185,8 @@ store_one(struct push *p, struct job *j, struct err *e)
 static int
 store_all(struct push *p, struct err *e)
 {
-    for (size_t i = 0; i < p->count; i++) {
-        struct job *j = &p->jobs[i];
+    for (size_t i = 0; i < p->batch.count; i++) {
+        struct wal_job *j = &p->batch.jobs[i];
         struct err one = { 0 };
         if (store_one(p, j, &one) == 0)
             continue;
@@ -366,8 +237,8 @@ wait_for_quorum(struct push *p, struct err *e)
 static int
 remember(struct push *p, struct err *e)
 {
-    for (size_t i = 0; i < p->count; i++) {
-        struct job *j = &p->jobs[i];
+    for (size_t i = 0; i < p->batch.count; i++) {
+        struct wal_job *j = &p->batch.jobs[i];
         struct wal_kept k = { .safe = j->safe };
         struct wal_kept *old = wal_memory_find(&p->memory, j->file.text);
         if (j->why.kind != ERR_NONE || (!old && !j->safe))
@@ -386,8 +257,8 @@ static int
 settle_all(struct push *p, struct err *e)
 {
     wal_prover_renew(&p->prover);
-    for (size_t i = 0; i < p->count; i++) {
-        struct job *j = &p->jobs[i];
+    for (size_t i = 0; i < p->batch.count; i++) {
+        struct wal_job *j = &p->batch.jobs[i];
         if (!j->safe && j->why.kind == ERR_NONE && settle(p, j, e) < 0)
             return -1;
     }
@@ -397,8 +268,8 @@ settle_all(struct push *p, struct err *e)
 static int
 judge(struct push *p, struct err *e)
 {
-    for (size_t i = 0; i < p->count; i++) {
-        struct job *j = &p->jobs[i];
+    for (size_t i = 0; i < p->batch.count; i++) {
+        struct wal_job *j = &p->batch.jobs[i];
         if (!j->named || j->safe)
             continue;
         if (j->why.kind != ERR_NONE) {
@@ -423,18 +294,14 @@ push_all(struct push *p, struct err *e)
 {
     char system[24], stream[17];
 
-    for (size_t i = 0; p->options->paths[i]; i++) {
-        if (i == FILES_MAX)
-            return err_set(e, ERR_USAGE, 0, "at most %d files at once", FILES_MAX);
-        if (add_job(p, p->options->paths[i], true, e) < 0
-            || check_ended(&p->jobs[p->count - 1], e) < 0)
-            return -1;
-    }
-    add_ready(p);
-    snprintf(system, sizeof system, "%llu", (unsigned long long)p->jobs[0].file.system);
+    if (wal_batch_gather(&p->batch, p->options->paths, e) < 0)
+        return -1;
+    snprintf(system, sizeof system, "%llu",
+             (unsigned long long)p->batch.jobs[0].file.system);
     log_stream(repo_keys(p->repo), LOG_POSTGRES, system, stream);
     wal_prover_init(&p->prover, p->repo, stream);
-    if (wal_memory_load(repo_state(p->repo), p->jobs[0].file.system, &p->memory, e) < 0)
+    if (wal_memory_load(repo_state(p->repo), p->batch.jobs[0].file.system, &p->memory, e)
+        < 0)
         return -1;
     if (store_all(p, e) < 0 || wait_for_quorum(p, e) < 0 || settle_all(p, e) < 0
         || remember(p, e) < 0)
@@ -458,8 +325,7 @@ engine_wal_push(struct repo *r, const struct wal_push_options *o,
     if (p->prover.repo)
         wal_prover_release(&p->prover);
     wal_memory_release(&p->memory);
-    for (size_t i = 0; i < p->count; i++)
-        wal_file_close(&p->jobs[i].file);
+    wal_batch_release(&p->batch);
     mem_free(p);
     return rc;
 }
@@ -493,7 +359,7 @@ engine_wal_known(const struct conf *c, const char *path, struct err *e)
     AUTOFREE char *dir = mem_printf("%s/%s/wal", c->state, c->repository);
     AUTOFREE char *db = fs_join(dir, "state.db");
     CLEANUP(state_close_p) struct state *state = NULL;
-    struct job j = { 0 };
+    struct wal_job j = { 0 };
     struct wal_memory m = { 0 };
     struct err none = { 0 };
     uint8_t sha[32];
