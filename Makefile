@@ -140,6 +140,11 @@ far: ## drtool against restic over a line of 80 ms
 	@$(MAKE) --no-print-directory all $(BUCKET)
 	@DRTOOL=$(abspath $(B)/drtool) tests/bench/far
 
+bench-wal: ## how fast a server's log is archived, beside pgBackRest
+	@tests/install-deps.sh build bench
+	@$(MAKE) --no-print-directory all $(BUCKET)
+	@DRTOOL=$(abspath $(B)/drtool) tests/bench/wal
+
 demo: ## install what is missing, then back up, lose a target, restore and drill
 	@tests/install-deps.sh build
 	@$(MAKE) --no-print-directory all
@@ -180,6 +185,6 @@ clean: ## remove what was built
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: all headers tests unit check test long distance chaos bench growth far demo lint format generate cover install clean help
+.PHONY: all headers tests unit check test long distance chaos bench bench-wal growth far demo lint format generate cover install clean help
 .SECONDARY:
 .DELETE_ON_ERROR:

@@ -11,7 +11,7 @@ tests="libcmocka-dev ceph-mon ceph-osd radosgw ceph-common rsync acl attr strace
 mandoc python3 python3-nacl python3-cryptography python3-zstandard clang-format
 cppcheck curl iproute2 e2fsprogs util-linux procps time libxml2-utils postgresql-15
 mariadb-server mariadb-backup redis-server"
-bench="restic borgbackup time postgresql-15 rsync python3 curl iproute2"
+bench="restic borgbackup time postgresql-15 pgbackrest rsync python3 curl iproute2"
 
 wanted=
 for set in "$@"; do

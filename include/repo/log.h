@@ -57,6 +57,7 @@ struct log_writer {
     struct buf object, pieces;
     struct sha256 *hash;
     uint64_t size;
+    uint8_t sha256[32]; /* of the file, when it has ended */
 };
 void log_writer_init(struct log_writer *w, struct repo *r);
 void log_writer_release(struct log_writer *w);

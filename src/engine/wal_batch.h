@@ -18,7 +18,8 @@
 struct wal_job {
     struct wal_file file;
     char pos[LOG_POS_MAX + 1];
-    uint8_t sha[32];              /* of its bytes */
+    uint8_t sha[32]; /* of its bytes, when it was needed: */
+    bool hashed;
     char key[LOG_KEY_MAX + 1];    /* what this host stored for it; "": nothing */
     bool have[FLEET_TARGETS_MAX]; /* by the queue: the target took it */
     bool waits;                   /* for some target */

@@ -102,21 +102,27 @@ look_at(struct wal_prover *x, const struct log_row *row, const struct wal_file *
 
 int
 wal_prove(struct wal_prover *x, const struct wal_file *f, const char *pos,
-          const uint8_t sha[32], const char *own, struct wal_proof *out, struct err *e)
+          uint8_t sha[32], bool *hashed, const char *own, struct wal_proof *out,
+          struct err *e)
 {
     const struct log_list *l = near(x, f, pos);
     uint8_t content[32];
 
     *out = (struct wal_proof){ .proves = l && log_list_proves(x->repo, l) };
-    log_content(repo_keys(x->repo), sha, content);
     for (size_t i = 0; l && i < l->count; i++) {
         const struct log_row *row = &l->rows[i];
         if (strcmp(row->name.pos, pos) != 0)
             continue;
-        if (strcmp(row->key, own) == 0)
+        if (strcmp(row->key, own) == 0) {
             for (size_t k = 0; k < FLEET_TARGETS_MAX; k++)
                 out->have[k] |= row->have >> k & 1;
-        else if (look_at(x, row, f, content, out, e) < 0)
+            continue;
+        }
+        if (!*hashed && wal_file_hash(f, sha, e) < 0)
+            return -1;
+        *hashed = true;
+        log_content(repo_keys(x->repo), sha, content);
+        if (look_at(x, row, f, content, out, e) < 0)
             return -1;
     }
     return 0;

@@ -33,9 +33,10 @@ struct wal_proof {
         proves; /* so many targets answered that one on the quorum would have been seen */
 };
 
-/* `sha` is that of the file, `own` the key of what this host stored (may be ""). */
+/* `sha` is that of the file once *hashed, and filled when it is needed; `own` the key of
+ * what this host stored (may be ""). */
 MUST_USE int wal_prove(struct wal_prover *x, const struct wal_file *f, const char *pos,
-                       const uint8_t sha[32], const char *own, struct wal_proof *out,
-                       struct err *e);
+                       uint8_t sha[32], bool *hashed, const char *own,
+                       struct wal_proof *out, struct err *e);
 
 #endif

@@ -13,6 +13,8 @@
 #include "wal_memory.h"
 #include "wal_proof.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +22,7 @@
 
 #define POLL_MS 20
 #define DELIVER_POLL_MS 1000
+#define SEALERS 2            /* threads that compress and seal */
 #define LINGER_MIN_MS 500    /* for targets beyond the quorum; */
 #define SPOOL_LINGER_MS 2000 /* and when the spool is enough */
 
@@ -30,7 +33,9 @@ struct push {
     struct wal_memory memory;
     struct wal_batch batch;
     struct wal_prover prover;
-    struct log_writer writer;
+    struct log_writer writers[SEALERS]; /* a thread each */
+    atomic_size_t next;                 /* job to be stored */
+    pthread_mutex_t lock; /* of the memory and the queue's changes with it */
 };
 
 static int
@@ -92,7 +97,8 @@ settle(struct push *p, struct wal_job *j, struct err *e)
     struct wal_proof proof;
 
     if (look_at_queue(p, j, e) < 0
-        || wal_prove(&p->prover, &j->file, j->pos, j->sha, j->key, &proof, e) < 0)
+        || wal_prove(&p->prover, &j->file, j->pos, j->sha, &j->hashed, j->key, &proof, e)
+               < 0)
         return -1;
     if (proof.other) {
         other_content(j, &j->why);
@@ -111,10 +117,11 @@ recall(struct push *p, struct wal_job *j, struct err *e)
     static const uint8_t none[32];
     const struct wal_kept *k = wal_memory_find(&p->memory, j->file.text);
 
-    if (wal_file_hash(&j->file, j->sha, e) < 0)
-        return -1;
     if (!k)
         return 0;
+    if (wal_file_hash(&j->file, j->sha, e) < 0)
+        return -1;
+    j->hashed = true;
     if (memcmp(k->sha256, j->sha, 32) != 0) {
         other_content(j, &j->why);
         return 0;
@@ -141,54 +148,92 @@ save(void *arg, struct err *e)
 
 /* Into the spool and the queue of every target. */
 static int
-store(struct push *p, struct wal_job *j, struct err *e)
+store(struct push *p, struct log_writer *w, struct wal_job *j, struct err *e)
 {
     struct log_info info = { .kind = LOG_POSTGRES,
                              .unit = j->file.unit,
                              .time = j->file.time };
     struct wal_kept k = { 0 };
-    uint8_t content[32];
 
     snprintf(info.system, sizeof info.system, "%llu", (unsigned long long)j->file.system);
     snprintf(info.file, sizeof info.file, "%s", j->file.text);
-    log_begin(&p->writer);
-    if (wal_file_read(&j->file, add_piece, &p->writer, e) < 0)
+    log_begin(w);
+    if (wal_file_read(&j->file, add_piece, w, e) < 0)
         return -1;
-    log_end(&p->writer, p->repo, &info);
-    log_content(repo_keys(p->repo), j->sha, content);
-    if (memcmp(content, info.content, 32) != 0)
+    log_end(w, p->repo, &info);
+    if (j->hashed && memcmp(w->sha256, j->sha, 32) != 0)
         return err_set(e, ERR_SOURCE, 0, "%s changed while it was read", j->file.path);
-    sha256(buf_slice(&p->writer.object), k.object);
+    memcpy(j->sha, w->sha256, 32);
+    j->hashed = true;
+    sha256(buf_slice(&w->object), k.object);
     memcpy(k.sha256, j->sha, 32);
     memcpy(k.file, j->file.text, sizeof k.file);
     object_key(p, j, k.object, j->key);
+    pthread_mutex_lock(&p->lock);
     wal_memory_put(&p->memory, &k);
     p->result->stored++;
     p->result->bytes += j->file.size;
-    return fleet_put_with(repo_fleet(p->repo), j->key, RANK_PACK,
-                          buf_slice(&p->writer.object), save, p, e);
+    int rc = fleet_put_with(repo_fleet(p->repo), j->key, RANK_PACK, buf_slice(&w->object),
+                            save, p, e);
+    pthread_mutex_unlock(&p->lock);
+    return rc;
 }
+
+/* One sealer, with a writer of its own. */
+struct sealer {
+    struct push *push;
+    struct log_writer *writer;
+    pthread_t thread;
+    bool started;
+};
 
 /* What nobody has and nothing waits for is stored. */
-static int
-store_one(struct push *p, struct wal_job *j, struct err *e)
+static void *
+seal_main(void *arg)
 {
-    if (recall(p, j, e) < 0)
-        return -1;
-    if (!j->safe && j->why.kind == ERR_NONE && settle(p, j, e) < 0)
-        return -1;
-    p->result->known += j->safe;
-    return j->safe || j->waits || j->why.kind != ERR_NONE ? 0 : store(p, j, e);
+    const struct sealer *s = arg;
+    struct push *p = s->push;
+
+    for (size_t i; (i = atomic_fetch_add(&p->next, 1)) < p->batch.count;) {
+        struct wal_job *j = &p->batch.jobs[i];
+        struct err why = { 0 };
+        if (!j->safe && !j->waits && j->why.kind == ERR_NONE
+            && store(p, s->writer, j, &why) < 0)
+            j->why = why;
+    }
+    return NULL;
 }
 
-/* What comes along must not keep the server's file from being told as safe. */
+static void
+store_all(struct push *p)
+{
+    struct sealer sealers[SEALERS];
+
+    for (size_t i = 0; i < SEALERS; i++) {
+        struct sealer *s = &sealers[i];
+        *s = (struct sealer){ .push = p, .writer = &p->writers[i] };
+        s->started = i > 0 && i < p->batch.count
+                  && pthread_create(&s->thread, NULL, seal_main, s) == 0;
+    }
+    seal_main(&sealers[0]);
+    for (size_t i = 1; i < SEALERS; i++)
+        if (sealers[i].started)
+            pthread_join(sealers[i].thread, NULL);
+}
+
+/* What is known of each file. What comes along must not keep the server's file from
+ * being told as safe. */
 static int
-store_all(struct push *p, struct err *e)
+look_at_all(struct push *p, struct err *e)
 {
     for (size_t i = 0; i < p->batch.count; i++) {
         struct wal_job *j = &p->batch.jobs[i];
         struct err one = { 0 };
-        if (store_one(p, j, &one) == 0)
+        int rc = recall(p, j, &one);
+        if (rc == 0 && !j->safe && j->why.kind == ERR_NONE)
+            rc = settle(p, j, &one);
+        p->result->known += j->safe;
+        if (rc == 0)
             continue;
         if (j->named || one.kind == ERR_CANCELLED) {
             *e = one;
@@ -303,8 +348,10 @@ push_all(struct push *p, struct err *e)
     if (wal_memory_load(repo_state(p->repo), p->batch.jobs[0].file.system, &p->memory, e)
         < 0)
         return -1;
-    if (store_all(p, e) < 0 || wait_for_quorum(p, e) < 0 || settle_all(p, e) < 0
-        || remember(p, e) < 0)
+    if (look_at_all(p, e) < 0)
+        return -1;
+    store_all(p);
+    if (wait_for_quorum(p, e) < 0 || settle_all(p, e) < 0 || remember(p, e) < 0)
         return -1;
     return judge(p, e);
 }
@@ -319,9 +366,13 @@ engine_wal_push(struct repo *r, const struct wal_push_options *o,
     p->repo = r;
     p->options = o;
     p->result = res;
-    log_writer_init(&p->writer, r);
+    pthread_mutex_init(&p->lock, NULL);
+    for (size_t i = 0; i < SEALERS; i++)
+        log_writer_init(&p->writers[i], r);
     int rc = push_all(p, e);
-    log_writer_release(&p->writer);
+    for (size_t i = 0; i < SEALERS; i++)
+        log_writer_release(&p->writers[i]);
+    pthread_mutex_destroy(&p->lock);
     if (p->prover.repo)
         wal_prover_release(&p->prover);
     wal_memory_release(&p->memory);

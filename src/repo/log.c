@@ -145,11 +145,11 @@ log_end(struct log_writer *w, struct repo *r, struct log_info *info)
 {
     AUTOBUF struct buf rec = BUF(LOG_RECORD_MAX), key = BUF(CHUNK_KEY_LEN),
                        aad = BUF(256);
-    uint8_t sha[32], when[12], nonce[NONCE_LEN];
+    uint8_t when[12], nonce[NONCE_LEN];
 
-    sha256_end(w->hash, sha);
+    sha256_end(w->hash, w->sha256);
     info->size = w->size;
-    log_content(w->keys, sha, info->content);
+    log_content(w->keys, w->sha256, info->content);
     chunk_key_put(&key, &w->session->key[CLASS_DATA]);
     put_u64(when, (uint64_t)info->time.s);
     put_u32(when + 8, (uint32_t)info->time.ns);
