@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "engine/deliver.h"
 
+#include "beside.h"
 #include "hooks.h"
 #include "parent.h"
 #include "reader.h"
@@ -18,7 +19,6 @@
 #define CONFIG_KEPT_MAX ((size_t)256 << 10) /* a larger one is left out */
 #define TAG_LEN_MAX 255
 #define SHRUNK_ENTRIES_MIN 100 /* smaller sources may shrink as they like */
-#define STEPS_MAX 64 /* entries that are passed by sooner than one is looked up */
 
 struct run {
     struct hooks hooks;
@@ -33,10 +33,7 @@ struct run {
     /* The parent snapshot, read beside the walk. */
     struct snapshot_row *parent;
     struct snapshot_row kept_parent; /* for who may not or cannot ask the targets */
-    struct manifest_reader *manifest;
-    struct entry parent_entry;
-    bool have_parent_entry;
-    bool parent_broken;        /* its manifest cannot be read: everything is read anew */
+    struct beside beside;
     struct chunk_id last_used; /* the chunk looked up last */
     uint64_t own_entries;      /* below the source's paths */
     uint64_t links_read[LINKS_MAX];
@@ -99,68 +96,6 @@ find_parent(struct run *run, struct snapshot_list *l)
     return best;
 }
 
-/* -1 when the run must end; else it goes on without the parent. */
-static int
-lose_parent(struct run *run, const struct err *why, struct err *e)
-{
-    run->have_parent_entry = false;
-    run->parent_broken = true;
-    if (why->kind == ERR_CANCELLED) {
-        *e = *why;
-        return -1;
-    }
-    log_warn("the last snapshot cannot be compared with, so everything is read: %s",
-             err_text(why));
-    return 0;
-}
-
-static int
-next_of_parent(struct run *run, struct err *e)
-{
-    struct err bad = { 0 };
-    int rc = manifest_next(run->manifest, &run->parent_entry, &bad);
-
-    run->have_parent_entry = rc == 1;
-    return rc < 0 ? lose_parent(run, &bad, e) : 0;
-}
-
-static bool
-parent_is_before(const struct run *run, struct slice path)
-{
-    return run->have_parent_entry && entry_order(run->parent_entry.path, path) < 0;
-}
-
-/* Looks `path` up, unless it comes soon: no order often means nearly in order. */
-static int
-find_in_parent(struct run *run, struct slice path, struct err *e)
-{
-    struct err bad = { 0 };
-    bool ahead = parent_is_before(run, path);
-
-    for (int i = 0; i < STEPS_MAX && parent_is_before(run, path); i++)
-        if (next_of_parent(run, e) < 0)
-            return -1;
-    if (run->parent_broken
-        || (ahead && run->have_parent_entry && !parent_is_before(run, path)))
-        return 0;
-    return manifest_seek(run->manifest, path, &bad) < 0 ? lose_parent(run, &bad, e)
-                                                        : next_of_parent(run, e);
-}
-
-/* Moves the parent's manifest to the first entry not before `path`. */
-static int
-advance_parent(struct run *run, struct slice path, struct err *e)
-{
-    if (!run->manifest || run->parent_broken)
-        return 0;
-    if (source_traits(run->source) & SOURCE_UNORDERED)
-        return find_in_parent(run, path, e);
-    while (parent_is_before(run, path))
-        if (next_of_parent(run, e) < 0)
-            return -1;
-    return 0;
-}
-
 /* Is the chunk there? Its pack is marked as used. */
 static int
 use_chunk(struct run *run, const struct chunk_id *id, struct err *e)
@@ -203,12 +138,11 @@ same_times(const struct entry *a, const struct entry *b)
 static int
 unchanged(struct run *run, const struct entry *en, struct err *e)
 {
-    const struct entry *old = &run->parent_entry;
+    const struct entry *old = beside_find(&run->beside, en->path);
     const struct conf_source *c = run->options->source;
     struct err gone = { 0 };
 
-    if (!run->have_parent_entry || entry_order(old->path, en->path) != 0
-        || old->type != en->type || (old->flags & ENTRY_CHANGED)
+    if (!old || old->type != en->type || (old->flags & ENTRY_CHANGED)
         || (old->flags & ENTRY_ABOVE) != (en->flags & ENTRY_ABOVE))
         return 0;
     int64_t trusted_until = run->parent->info.started.s - RACY_S;
@@ -250,17 +184,14 @@ link_was_read(struct run *run, const struct entry *en)
 static int
 store_entry(struct run *run, struct entry *en, struct err *e)
 {
-    const struct entry *kept = NULL;
+    const struct entry *kept = beside_find(&run->beside, en->path);
+    struct err gone = { 0 };
     int rc;
 
-    if (run->have_parent_entry && entry_order(run->parent_entry.path, en->path) == 0
-        && run->parent_entry.type == ENTRY_FILE) {
-        struct err gone = { 0 };
-        if (extent_each(&run->parent_entry, repo_load_node, run->repo, use_extent, run,
-                        &gone)
-            == 0)
-            kept = &run->parent_entry;
-    }
+    if (kept
+        && (kept->type != ENTRY_FILE
+            || extent_each(kept, repo_load_node, run->repo, use_extent, run, &gone) < 0))
+        kept = NULL;
     rc = source_describe(run->source, en, e);
     if (rc <= 0)
         return rc;
@@ -285,9 +216,8 @@ store_entry(struct run *run, struct entry *en, struct err *e)
 static int
 keep_entry(struct run *run, const struct entry *en, struct err *e)
 {
-    struct held *h = held_new(&run->parent_entry);
+    struct held *h = held_new(beside_find(&run->beside, en->path));
 
-    (void)en;
     h->kept = true;
     atomic_fetch_add(&run->progress.kept, 1);
     if (pipeline_entry(run->pipeline, h) < 0)
@@ -307,7 +237,7 @@ walk(struct run *run, struct err *e)
         atomic_fetch_add(&run->progress.entries, 1);
         if (!(en.flags & ENTRY_ABOVE))
             run->own_entries++;
-        if (cancel_check(e) < 0 || advance_parent(run, en.path, e) < 0)
+        if (cancel_check(e) < 0 || beside_advance(&run->beside, en.path, e) < 0)
             return -1;
         int same = unchanged(run, &en, e);
         if (same < 0 || (same ? keep_entry(run, &en, e) : store_entry(run, &en, e)) < 0)
@@ -509,10 +439,8 @@ open_all(struct run *run, struct snapshot_list *l, struct err *e)
         return -1;
     if (run->parent) {
         run->progress.expected_bytes = run->parent->info.root.bytes;
-        run->manifest = manifest_reader_new(&run->parent->info.root, repo_load_node,
-                                            run->repo);
-        run->have_parent_entry = true; /* "" is before every path */
-        run->parent_entry = (struct entry){ .path = { (const uint8_t *)"", 0 } };
+        beside_open(&run->beside, run->repo, &run->parent->info.root,
+                    source_traits(run->source) & SOURCE_UNORDERED);
     }
     run->reader = (struct content_reader){
         .repo = run->repo,
@@ -597,7 +525,7 @@ engine_backup(struct repo *r, const struct backup_options *o,
     result->stored_bytes = atomic_load(&run->progress.stored_bytes);
     result->elapsed_ms = clock_mono_ms() - begun;
     pipeline_free(run->pipeline);
-    manifest_reader_free(run->manifest);
+    beside_close(&run->beside);
     source_close(run->source);
     session_free(run->session);
     snapshot_release(&run->kept_parent.info);
