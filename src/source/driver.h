@@ -10,6 +10,7 @@
 #ifndef SOURCE_DRIVER_H
 #define SOURCE_DRIVER_H
 
+#include "base/clock.h"
 #include "source/source.h"
 
 struct source_ops {
@@ -33,6 +34,10 @@ struct source {
     bool given;        /* an entry was given and not yet followed by another */
     bool reading;      /* between read_begin and read_end */
 };
+
+/* The entry of a file that is made for the backup at `now`: ours, and its size is known
+ * when it was read. */
+struct entry source_made(struct slice path, struct clock_time now);
 
 int files_open(const struct conf_source *c, const struct source_options *o,
                struct source **out, struct err *e);

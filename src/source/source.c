@@ -2,6 +2,7 @@
 #include "driver.h"
 
 #include <assert.h>
+#include <unistd.h>
 
 /* The one list of kinds, by enum source_kind. */
 static int (*const kinds[])(const struct conf_source *, const struct source_options *,
@@ -89,6 +90,21 @@ source_read_end(struct source *s, bool *changed, struct err *e)
 
     assert(rc == 0 || (rc == -1 && e->kind != ERR_NONE));
     return rc;
+}
+
+struct entry
+source_made(struct slice path, struct clock_time now)
+{
+    return (struct entry){ .path = path,
+                           .type = ENTRY_FILE,
+                           .mode = 0600,
+                           .uid = geteuid(),
+                           .gid = getegid(),
+                           .size = SOURCE_SIZE_UNKNOWN,
+                           .mtime_s = now.s,
+                           .mtime_ns = (uint32_t)now.ns,
+                           .ctime_s = now.s,
+                           .ctime_ns = (uint32_t)now.ns };
 }
 
 void

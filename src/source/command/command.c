@@ -39,22 +39,13 @@ static int
 command_next(struct source *s, struct entry *out, struct err *e)
 {
     struct command *c = command_of(s);
-    struct clock_time now = clock_now();
 
     (void)e;
     programs_abort(&c->stages);
     if (c->given)
         return 0;
     c->given = true;
-    *out = (struct entry){ .path = slice_str(c->as),
-                           .type = ENTRY_FILE,
-                           .mode = 0600,
-                           .uid = geteuid(),
-                           .gid = getegid(),
-                           .mtime_s = now.s,
-                           .mtime_ns = (uint32_t)now.ns,
-                           .ctime_s = now.s,
-                           .ctime_ns = (uint32_t)now.ns };
+    *out = source_made(slice_str(c->as), clock_now());
     return 1;
 }
 

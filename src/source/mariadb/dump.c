@@ -49,7 +49,6 @@ dump_next(struct source *s, struct entry *out, struct err *e)
 {
     struct dump *d = dump_of(s);
     char **list = d->conf->mariadb.databases;
-    struct clock_time now = clock_now();
 
     (void)e;
     programs_abort(&d->tool);
@@ -59,15 +58,7 @@ dump_next(struct source *s, struct entry *out, struct err *e)
     d->given++;
     mem_free(d->name);
     d->name = d->database ? mem_printf("%s.sql", d->database) : mem_strdup("all.sql");
-    *out = (struct entry){ .path = slice_str(d->name),
-                           .type = ENTRY_FILE,
-                           .mode = 0600,
-                           .uid = geteuid(),
-                           .gid = getegid(),
-                           .mtime_s = now.s,
-                           .mtime_ns = (uint32_t)now.ns,
-                           .ctime_s = now.s,
-                           .ctime_ns = (uint32_t)now.ns };
+    *out = source_made(slice_str(d->name), clock_now());
     return 1;
 }
 

@@ -82,23 +82,13 @@ static int
 dump_next(struct source *s, struct entry *out, struct err *e)
 {
     struct dump *d = dump_of(s);
-    struct clock_time now = clock_now();
 
     (void)e;
     drop(d);
     if (d->next == d->count)
         return 0;
     d->item = &d->items[d->next++];
-    *out = (struct entry){ .path = slice_str(d->item->path),
-                           .type = ENTRY_FILE,
-                           .mode = 0600,
-                           .uid = geteuid(),
-                           .gid = getegid(),
-                           .size = SOURCE_SIZE_UNKNOWN,
-                           .mtime_s = now.s,
-                           .mtime_ns = (uint32_t)now.ns,
-                           .ctime_s = now.s,
-                           .ctime_ns = (uint32_t)now.ns };
+    *out = source_made(slice_str(d->item->path), clock_now());
     return 1;
 }
 

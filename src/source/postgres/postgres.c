@@ -183,16 +183,7 @@ give_manifest(struct postgres *p, struct entry *out)
     buf_clear(&p->path);
     buf_put_str(&p->path, "backup_manifest");
     p->rest = slice_of(NULL, 0);
-    *out = (struct entry){ .path = buf_slice(&p->path),
-                           .type = ENTRY_FILE,
-                           .mode = 0600,
-                           .uid = geteuid(),
-                           .gid = getegid(),
-                           .size = SOURCE_SIZE_UNKNOWN,
-                           .mtime_s = p->now.s,
-                           .mtime_ns = (uint32_t)p->now.ns,
-                           .ctime_s = p->now.s,
-                           .ctime_ns = (uint32_t)p->now.ns };
+    *out = source_made(buf_slice(&p->path), p->now);
 }
 
 static int
