@@ -56,11 +56,12 @@ stored() {
     done
 }
 
-# The packs that have arrived, as files: one that is put again is another file.
+# The packs that have arrived, as files: one that is put again is another file. The time
+# of its status changes when the spool gives up its own name of that file.
 arrived() {
     local t
     for t in t1 t2 t3; do
-        find "$R/$t/pack" -type f ! -name '.*' -printf "$t %P %i %C@\n"
+        find "$R/$t/pack" -type f ! -name '.*' -printf "$t %P %i %T@\n"
     done | sort
 }
 
