@@ -172,16 +172,6 @@ restores_into_empty_folders() {
     [ -e "$W/files/base/1/PG_VERSION" ] || fail "a part of it is not restored"
 }
 
-no_snapshot_more() { # COMMAND...
-    local before after
-    dr 0 snapshots --json
-    before=$(json 'len(d["snapshots"])')
-    "$@"
-    dr 0 snapshots --json
-    after=$(json 'len(d["snapshots"])')
-    [ "$before" = "$after" ] || fail "it became a snapshot"
-}
-
 # The server finds the page and says so at the end of an otherwise good copy.
 backup_of_a_damaged_page() {
     local file

@@ -166,16 +166,6 @@ hides_the_password() {
     return 0
 }
 
-no_snapshot_more() { # COMMAND...
-    local before after
-    dr 0 snapshots --json
-    before=$(json 'len(d["snapshots"])')
-    "$@"
-    dr 0 snapshots --json
-    after=$(json 'len(d["snapshots"])')
-    [ "$before" = "$after" ] || fail "it became a snapshot"
-}
-
 # The server ends the dump's session while it copies the big table.
 backup_that_is_cut_off() {
     dr_start backup pg

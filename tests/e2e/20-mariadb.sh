@@ -216,16 +216,6 @@ takes_an_option_file() {
     rm "$HOME/.my.cnf"
 }
 
-no_snapshot_more() { # COMMAND...
-    local before after
-    dr 0 snapshots --json
-    before=$(json 'len(d["snapshots"])')
-    "$@"
-    dr 0 snapshots --json
-    after=$(json 'len(d["snapshots"])')
-    [ "$before" = "$after" ] || fail "it became a snapshot"
-}
-
 # tool NAME: a program of that name, from stdin, comes before the real one, which is $REAL.
 tool() {
     mkdir -p "$W/bin"

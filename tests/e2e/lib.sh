@@ -276,6 +276,17 @@ new_bytes() {
     find "$1" -type f -newer "$2" -printf '%s\n' | awk '{ n += $1 } END { print n + 0 }'
 }
 
+# no_snapshot_more COMMAND...: what it does becomes no snapshot.
+no_snapshot_more() {
+    local before after
+    dr 0 snapshots --json
+    before=$(json 'len(d["snapshots"])')
+    "$@"
+    dr 0 snapshots --json
+    after=$(json 'len(d["snapshots"])')
+    [ "$before" = "$after" ] || fail "it became a snapshot"
+}
+
 # now: a moment for SNAPSHOT@WHEN and for new_bytes.
 now() {
     date +%FT%T
