@@ -30,7 +30,7 @@ struct wal_windows {
 
 /* For the snapshots of the same source and host as `newest`, which is one of `l`. */
 MUST_USE int engine_wal_windows(struct repo *r, const struct snapshot_list *l,
-                                const struct snapshot *newest, struct wal_windows *out,
-                                struct err *e);
+                                const struct snapshot_row *newest,
+                                struct wal_windows *out, struct err *e);
 
 #endif

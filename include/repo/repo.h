@@ -216,6 +216,10 @@ MUST_USE int repo_snapshots(struct repo *r, struct snapshot_list *out, struct er
 bool repo_rollback_seen(const struct repo *r);
 /* Is it committed on at least one target? */
 bool snapshot_committed(const struct snapshot_row *row);
+/* Of the same source of the same host? Both are loaded then. */
+bool snapshot_same_source(const struct snapshot_row *a, const struct snapshot_row *b);
+/* Is row `k` the newest of its source and host that is committed anywhere? */
+bool snapshot_is_newest(const struct snapshot_list *l, size_t k);
 /* Finds [HOST:]SOURCE[@WHEN], SOURCE@latest or an id prefix. The latest is not told
  * from what can be read alone: when the same host has made a later one which is complete
  * and cannot be read, it is an error of that kind, and an older one has to be named. */

@@ -12,33 +12,6 @@
 
 #define RUNS_TOLD 10
 
-/* The newest complete snapshot of each source of each host: of two hosts with a
- * source of the same name, one must not hide that the other has stopped. */
-struct lasts {
-    const struct snapshot_row **rows;
-    size_t count, cap;
-};
-
-static void
-find_lasts(const struct snapshot_list *l, struct lasts *out)
-{
-    for (size_t i = 0; i < l->count; i++) {
-        const struct snapshot_row *row = &l->rows[i];
-        size_t k = 0;
-        if (!row->loaded || !snapshot_committed(row))
-            continue;
-        while (k < out->count
-               && (strcmp(out->rows[k]->info.source, row->info.source) != 0
-                   || memcmp(out->rows[k]->info.host_id, row->info.host_id, ID_LEN) != 0))
-            k++;
-        if (k == out->count) {
-            out->rows = mem_grow(out->rows, &out->cap, k + 1, sizeof *out->rows);
-            out->count++;
-        }
-        out->rows[k] = row; /* the list begins with the oldest */
-    }
-}
-
 static void
 tell_last(struct repo *r, const struct snapshot_row *last, struct table *t, json_t *all)
 {
@@ -81,10 +54,12 @@ tell_none(const char *source, bool known, struct table *t, json_t *all)
 static bool
 is_of(const struct snapshot_row *row, const char *source)
 {
-    return strcmp(row->info.source, source) == 0;
+    return row->loaded && strcmp(row->info.source, source) == 0;
 }
 
-/* Those of the configuration first, in its order. */
+/* The newest complete snapshot of each source of each host: of two hosts with a source of
+ * the same name, one must not hide that the other has stopped. Those of the configuration
+ * first, in its order. */
 static void
 tell_sources(struct app *app, struct repo *r, const struct snapshot_list *l)
 {
@@ -93,24 +68,22 @@ tell_sources(struct app *app, struct repo *r, const struct snapshot_list *l)
     CLEANUP(table_free_p) struct table *t = table_new(heads);
     json_t *all = json_put_array(app->result, "sources");
     bool known = l->asked && keys_can_open(repo_keys(r), CLASS_META);
-    struct lasts lasts = { 0 };
 
-    find_lasts(l, &lasts);
     for (size_t i = 0; i < app->conf->source_count; i++) {
         const char *name = app->conf->sources[i].name;
         bool found = false;
-        for (size_t k = 0; k < lasts.count; k++)
-            if (is_of(lasts.rows[k], name)) {
-                tell_last(r, lasts.rows[k], t, all);
+        for (size_t k = 0; k < l->count; k++)
+            if (is_of(&l->rows[k], name) && snapshot_is_newest(l, k)) {
+                tell_last(r, &l->rows[k], t, all);
                 found = true;
             }
         if (!found)
             tell_none(name, known, t, all);
     }
-    for (size_t k = 0; k < lasts.count; k++)
-        if (!conf_find_source(app->conf, lasts.rows[k]->info.source))
-            tell_last(r, lasts.rows[k], t, all);
-    mem_free(lasts.rows);
+    for (size_t k = 0; k < l->count; k++)
+        if (snapshot_is_newest(l, k)
+            && !conf_find_source(app->conf, l->rows[k].info.source))
+            tell_last(r, &l->rows[k], t, all);
     if (!app->json) {
         putchar('\n');
         table_print(t, stdout);

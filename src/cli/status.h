@@ -4,9 +4,6 @@
 
 #include "cli/open.h"
 
-/* Is row `k` the newest of its source and host that is complete anywhere? */
-bool status_is_last(const struct snapshot_list *l, size_t k);
-
 /* From when to when the servers among the sources can be brought back, and what of
  * their logs waits on this host; notes STATUS_DEGRADED when something does. */
 MUST_USE int status_logs(struct app *app, struct repo *r, const struct snapshot_list *l,

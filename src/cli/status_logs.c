@@ -89,9 +89,9 @@ status_logs(struct app *app, struct repo *r, const struct snapshot_list *l, stru
         const struct snapshot *s = &l->rows[k].info;
         struct wal_windows w;
         char lsn[20];
-        if (!status_is_last(l, k))
+        if (!snapshot_is_newest(l, k))
             continue;
-        if (engine_wal_windows(r, l, s, &w, e) < 0)
+        if (engine_wal_windows(r, l, &l->rows[k], &w, e) < 0)
             return -1;
         if (!w.stored)
             continue;

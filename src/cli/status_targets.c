@@ -24,32 +24,15 @@ complete_on(const struct snapshot_row *row, size_t i)
     return (row->snap & row->done & ~row->gone) >> i & 1;
 }
 
-static bool
-same_source(const struct snapshot_row *a, const struct snapshot_row *b)
-{
-    return a->loaded && b->loaded && strcmp(a->info.source, b->info.source) == 0
-        && memcmp(a->info.host_id, b->info.host_id, ID_LEN) == 0;
-}
-
 /* The newest of the row's source that is complete on target i; NULL: none. */
 static const struct snapshot_row *
 newest(const struct snapshot_list *l, const struct snapshot_row *like, size_t i)
 {
     for (size_t k = l->count; k > 0; k--)
-        if (same_source(&l->rows[k - 1], like) && complete_on(&l->rows[k - 1], i))
+        if (snapshot_same_source(&l->rows[k - 1], like)
+            && complete_on(&l->rows[k - 1], i))
             return &l->rows[k - 1];
     return NULL;
-}
-
-bool
-status_is_last(const struct snapshot_list *l, size_t k)
-{
-    if (!l->rows[k].loaded || !snapshot_committed(&l->rows[k]))
-        return false;
-    for (size_t j = k + 1; j < l->count; j++)
-        if (same_source(&l->rows[j], &l->rows[k]) && snapshot_committed(&l->rows[j]))
-            return false;
-    return true;
 }
 
 /* How far the target is behind the best one, over all sources; INT64_MAX: it has
@@ -60,7 +43,7 @@ lag_of(const struct snapshot_list *l, size_t i)
     int64_t worst = 0;
 
     for (size_t k = 0; k < l->count; k++) {
-        if (!status_is_last(l, k))
+        if (!snapshot_is_newest(l, k))
             continue;
         const struct snapshot_row *here = newest(l, &l->rows[k], i);
         int64_t lag = here ? l->rows[k].info.started.s - here->info.started.s : INT64_MAX;
@@ -164,8 +147,9 @@ tell_json(json_t *o, const struct view *v, const struct snapshot_list *l, size_t
     put_rate(o, "read_bytes_per_second", x->get_bytes, x->get_ms);
     json_t *last = json_put_array(o, "last");
     for (size_t k = 0; k < l->count; k++) {
-        const struct snapshot_row *row = status_is_last(l, k) ? newest(l, &l->rows[k], i)
-                                                              : NULL;
+        const struct snapshot_row *row = snapshot_is_newest(l, k)
+                                           ? newest(l, &l->rows[k], i)
+                                           : NULL;
         if (!row)
             continue;
         json_t *s = json_add_object(last);

@@ -6,8 +6,6 @@
 
 #include "verify_impl.h"
 
-#include <string.h>
-
 /* Level 3: every file of a log that the target has. */
 
 struct log_reader {
@@ -22,21 +20,6 @@ is_damage(const struct err *e)
     return e->kind == ERR_CORRUPT || e->kind == ERR_FORGED || e->kind == ERR_UNSUPPORTED;
 }
 
-/* All that our keys let us see of it. */
-static int
-check_object(struct log_reader *x, const char *key, struct err *e)
-{
-    const struct keys *k = repo_keys(x->v->repo);
-    struct slice object = buf_slice(&x->object);
-    struct log_info info;
-
-    if (!format_hash_fits(key, object))
-        return err_set(e, ERR_CORRUPT, 0, "its bytes do not fit its name");
-    return keys_can_open(k, CLASS_DATA)
-             ? log_open(x->v->repo, object, &x->tools, &info, NULL, NULL, e)
-             : log_peek(k, slice_sub(object, 0, HEADER_LEN), object, &info, e);
-}
-
 static int
 read_log(void *arg, const struct object_info *o, struct err *e)
 {
@@ -44,6 +27,7 @@ read_log(void *arg, const struct object_info *o, struct err *e)
     struct verify *v = x->v;
     struct range range = { .key = o->key };
     struct log_name name;
+    struct log_info info;
     struct err one = { 0 };
 
     if (cancel_check(e) < 0)
@@ -59,7 +43,9 @@ read_log(void *arg, const struct object_info *o, struct err *e)
     }
     v->told->bytes_read += x->object.len;
     atomic_fetch_add(&v->progress.bytes, x->object.len);
-    if (one.kind == ERR_NONE && check_object(x, o->key, &one) < 0 && !is_damage(&one)) {
+    if (one.kind == ERR_NONE
+        && log_check(v->repo, o->key, buf_slice(&x->object), &x->tools, &info, &one) < 0
+        && !is_damage(&one)) {
         *e = one;
         return -1;
     }
@@ -81,22 +67,6 @@ verify_logs(struct verify *v, struct err *e)
     return rc;
 }
 
-/* Is it the newest of its source that is complete? */
-static bool
-is_last(const struct snapshot_list *l, size_t k)
-{
-    const struct snapshot_row *row = &l->rows[k];
-
-    if (!row->loaded || !snapshot_committed(row))
-        return false;
-    for (size_t i = k + 1; i < l->count; i++)
-        if (l->rows[i].loaded && snapshot_committed(&l->rows[i])
-            && strcmp(l->rows[i].info.source, row->info.source) == 0
-            && memcmp(l->rows[i].info.host_id, row->info.host_id, ID_LEN) == 0)
-            return false;
-    return true;
-}
-
 int
 verify_windows(struct verify *v, struct err *e)
 {
@@ -106,9 +76,9 @@ verify_windows(struct verify *v, struct err *e)
         const struct snapshot *s = &l->rows[k].info;
         struct wal_windows w;
         char lsn[20];
-        if (!is_last(l, k))
+        if (!snapshot_is_newest(l, k))
             continue;
-        if (engine_wal_windows(v->repo, l, s, &w, e) < 0)
+        if (engine_wal_windows(v->repo, l, &l->rows[k], &w, e) < 0)
             return -1;
         if (!w.broken)
             continue;

@@ -75,13 +75,14 @@ find_hole(struct windows *w)
 
 int
 engine_wal_windows(struct repo *r, const struct snapshot_list *l,
-                   const struct snapshot *newest, struct wal_windows *out, struct err *e)
+                   const struct snapshot_row *newest, struct wal_windows *out,
+                   struct err *e)
 {
     struct windows w = { .out = out };
     struct wal_backup b;
 
     *out = (struct wal_windows){ 0 };
-    if (!wal_backup_of(r, newest, &b))
+    if (!wal_backup_of(r, &newest->info, &b))
         return 0;
     if (wal_path_load(&w.path, r, &b, e) < 0)
         return -1;
@@ -90,9 +91,7 @@ engine_wal_windows(struct repo *r, const struct snapshot_list *l,
     for (size_t i = 0; i < l->count; i++) {
         const struct snapshot_row *row = &l->rows[i];
         struct wal_backup one;
-        if (row->loaded && snapshot_committed(row)
-            && strcmp(row->info.source, newest->source) == 0
-            && memcmp(row->info.host_id, newest->host_id, ID_LEN) == 0
+        if (snapshot_same_source(row, newest) && snapshot_committed(row)
             && wal_backup_of(r, &row->info, &one) && strcmp(one.stream, b.stream) == 0
             && one.unit == b.unit)
             add_window(&w, &row->info, &one);

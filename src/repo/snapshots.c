@@ -455,3 +455,22 @@ snapshot_committed(const struct snapshot_row *row)
     return (row->snap & row->done & ~row->gone) != 0
         && !(row->info.flags & SNAPSHOT_PARTIAL);
 }
+
+bool
+snapshot_same_source(const struct snapshot_row *a, const struct snapshot_row *b)
+{
+    return a->loaded && b->loaded && strcmp(a->info.source, b->info.source) == 0
+        && memcmp(a->info.host_id, b->info.host_id, ID_LEN) == 0;
+}
+
+bool
+snapshot_is_newest(const struct snapshot_list *l, size_t k)
+{
+    if (!l->rows[k].loaded || !snapshot_committed(&l->rows[k]))
+        return false;
+    for (size_t i = k + 1; i < l->count; i++)
+        if (snapshot_same_source(&l->rows[i], &l->rows[k])
+            && snapshot_committed(&l->rows[i]))
+            return false;
+    return true;
+}
