@@ -74,6 +74,14 @@ void log_content(const struct keys *k, const uint8_t sha[32], uint8_t out[32]);
 MUST_USE int log_peek(const struct keys *k, struct slice head, struct slice tail,
                       struct log_info *out, struct err *e);
 
+/* Gets an object whole from any target; its bytes fit its name. */
+MUST_USE int log_get(struct repo *r, const char *key, struct buf *out, struct err *e);
+
+/* Checks all that our keys let us: the hash in its name, the signature, the record, and
+ * with a key to data its pieces. */
+MUST_USE int log_check(struct repo *r, const char *key, struct slice object,
+                       struct chunk_tools *t, struct log_info *out, struct err *e);
+
 /* Checks what needs no key to data: the signature, and the record. */
 MUST_USE int log_look(struct repo *r, struct slice object, struct log_info *out,
                       struct err *e);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define SETTINGS_MAX ((size_t)4 << 20)
+#define OURS "# By drtool restore"
 #define NAME_LEN_MAX 63 /* of a restore point, as the server has it */
 
 /* Seconds and microseconds. What is not said is zero, as the server has it: a mistake
@@ -112,17 +113,16 @@ int
 recover_find_base(const struct snapshot_list *l, const struct recover_point *p,
                   struct snapshot_row **row, struct err *e)
 {
-    const struct snapshot *newest = &(*row)->info;
+    struct snapshot_row *newest = *row;
 
-    for (struct snapshot_row *x = *row; x >= l->rows; x--)
-        if (x->loaded && strcmp(x->info.source, newest->source) == 0
-            && strcmp(x->info.host, newest->host) == 0
-            && (x == *row || snapshot_committed(x)) && lies_before(&x->info, p)) {
+    for (struct snapshot_row *x = newest; x >= l->rows; x--)
+        if (snapshot_same_source(x, newest) && (x == newest || snapshot_committed(x))
+            && lies_before(&x->info, p)) {
             *row = x;
             return 0;
         }
     return err_set(e, ERR_NOT_FOUND, 0, "no backup of %s was complete before %s",
-                   newest->source, p->value);
+                   newest->info.source, p->value);
 }
 
 int
@@ -160,7 +160,12 @@ recover_choose_timeline(struct repo *r, const struct snapshot *s, struct recover
     if (wal_path_load(&w, r, &b, e) < 0)
         return -1;
     p->timeline = "latest";
-    if (!wal_path_leads(&w, b.timeline, b.lsn)) {
+    if (!w.known) {
+        rc = err_set(e, ERR_UNAVAIL, 0,
+                     "the history of timeline %u cannot be read, so nobody knows whether "
+                     "it goes on from this backup: say which is meant by --timeline",
+                     w.ranges.newest);
+    } else if (!wal_path_leads(&w, b.timeline, b.lsn)) {
         log_warn("timeline %u does not go on from this backup: the log is replayed along "
                  "its own, %u",
                  w.ranges.newest, b.timeline);
@@ -213,9 +218,9 @@ put_point(struct buf *out, const struct recover_point *p)
     char time[64];
 
     recover_time_text(p, time);
-    buf_put_str(out, "# By drtool restore\n");
+    buf_put_str(out, OURS "\n");
     if (p->no_archive)
-        put_setting(out, "archive_mode", "off");
+        buf_put_str(out, "archive_mode = 'off' " OURS "\n");
     if (p->to == TO_SNAPSHOT)
         return;
     put_setting(out, "restore_command", p->command);
@@ -230,18 +235,19 @@ put_point(struct buf *out, const struct recover_point *p)
     put_setting(out, "recovery_target_action", "promote");
 }
 
-/* A line of a recovery: the server takes no two targets. */
+/* A line of a recovery, of which the server takes but one, or one that an earlier
+ * restore has put there. */
 static bool
 is_ours(struct slice line)
 {
     static const char *const begins[] = { "recovery_target", "restore_command",
-                                          "recovery_end_command", "# By drtool restore" };
+                                          "recovery_end_command" };
 
     for (size_t i = 0; i < COUNT_OF(begins); i++)
         if (line.len >= strlen(begins[i])
             && memcmp(line.ptr, begins[i], strlen(begins[i])) == 0)
             return true;
-    return false;
+    return memmem(line.ptr, line.len, OURS, strlen(OURS)) != NULL;
 }
 
 static void

@@ -42,13 +42,20 @@ add(struct wal_batch *b, const char *path, bool named, struct err *e)
     return 0;
 }
 
+/* How much of a path is its folder, with the slash. */
+static int
+dir_len(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? (int)(slash + 1 - path) : 0;
+}
+
 /* The folder in which the server says what has ended, beside a file; free it. */
 static char *
 status_dir(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-
-    return mem_printf("%.*sarchive_status", slash ? (int)(slash + 1 - path) : 0, path);
+    return mem_printf("%.*sarchive_status", dir_len(path), path);
 }
 
 /* A file that the server still writes must not be stored under the name of what it will
@@ -57,8 +64,7 @@ static int
 check_ended(const char *path, struct err *e)
 {
     AUTOFREE char *status = status_dir(path);
-    const char *slash = strrchr(path, '/');
-    const char *file = slash ? slash + 1 : path;
+    const char *file = path + dir_len(path);
     AUTOFREE char *ready = mem_printf("%s/%s" READY, status, file);
     AUTOFREE char *done = mem_printf("%s/%s.done", status, file);
 
@@ -101,14 +107,14 @@ list_ready(const char *dir, char *names[WAL_BATCH_FILES])
 static void
 add_ready(struct wal_batch *b)
 {
-    AUTOFREE char *status = status_dir(b->jobs[0].file.path);
+    const char *first = b->jobs[0].file.path;
+    AUTOFREE char *status = status_dir(first);
     char *names[WAL_BATCH_FILES];
     uint64_t bytes = 0;
     size_t count = list_ready(status, names);
 
     for (size_t i = 0; i < count; i++) {
-        AUTOFREE char *path = mem_printf("%.*s%s", (int)(strlen(status) - 14), status,
-                                         names[i]); /* without "archive_status" */
+        AUTOFREE char *path = mem_printf("%.*s%s", dir_len(first), first, names[i]);
         struct err none = { 0 };
         bool fits = b->count < WAL_BATCH_FILES && bytes < WAL_BATCH_BYTES;
         if (fits && add(b, path, false, &none) == 0)

@@ -27,7 +27,6 @@
 /* A file that is fetched. */
 struct fetch {
     struct repo *repo;
-    uint8_t content[32]; /* once it was taken */
     const struct log_list *list;
     char pos[LOG_POS_MAX + 1];
     const char *file; /* its name */
@@ -38,72 +37,27 @@ struct fetch {
 };
 
 static int
-check_hash(void *arg, struct slice data, struct err *e)
-{
-    return format_hash_fits(arg, data)
-             ? 0
-             : err_set(e, ERR_CORRUPT, 0, "the bytes do not fit the name");
-}
-
-static int
 write_piece(void *arg, struct slice plain, struct err *e)
 {
     return fs_write_all(*(const int *)arg, plain, e);
 }
 
-/* One object of that name into the file, which appears whole or not at all. */
-static int
-take(struct fetch *x, const struct log_row *row, struct err *e)
-{
-    struct fleet *f = repo_fleet(x->repo);
-    AUTOBUF struct buf object = BUF(LOG_OBJECT_MAX);
-    struct range range = { .key = row->key };
-    struct tmpfile tmp = TMPFILE_NONE;
-    struct chunk_tools tools;
-    struct log_info info;
-    char key[LOG_KEY_MAX + 1];
-
-    memcpy(key, row->key, sizeof key);
-    if (fleet_get(f, NULL, &range, check_hash, key, &object, e) < 0
-        || tmpfile_open(&tmp, x->to, 0600, e) < 0)
-        return -1;
-    chunk_tools_init(&tools, 1);
-    int rc = log_open(x->repo, buf_slice(&object), &tools, &info, write_piece, &tmp.fd,
-                      e);
-    chunk_tools_release(&tools);
-    if (rc == 0
-        && (strcmp(info.file, x->file) != 0
-            || strtoull(info.system, NULL, 10) != x->system))
-        rc = err_set(e, ERR_FORGED, 0, "it is %s of the system %s", info.file,
-                     info.system);
-    if (rc == 0 && tmpfile_commit(&tmp, e) == 0) {
-        memcpy(x->content, info.content, 32);
-        return 0;
-    }
-    tmpfile_abort(&tmp);
-    return err_in(e, "%s", row->key);
-}
-
 /* Does another object of that name hold another file? Then nobody knows which is
  * right. The record alone tells. */
 static int
-check_others(struct fetch *x, size_t taken, struct err *e)
+check_others(const struct fetch *x, const struct log_row *taken,
+             const uint8_t content[32], struct err *e)
 {
     for (size_t i = 0; i < x->list->count; i++) {
         const struct log_row *row = &x->list->rows[i];
         AUTOBUF struct buf object = BUF(LOG_OBJECT_MAX);
-        struct range range = { .key = row->key };
         struct log_info info;
         struct err bad = { 0 };
-        char key[LOG_KEY_MAX + 1];
-        memcpy(key, row->key, sizeof key);
-        if (i == taken || strcmp(row->name.pos, x->pos) != 0
-            || fleet_get(repo_fleet(x->repo), NULL, &range, check_hash, key, &object,
-                         &bad)
-                   < 0
+        if (row == taken || strcmp(row->name.pos, x->pos) != 0
+            || log_get(x->repo, row->key, &object, &bad) < 0
             || log_look(x->repo, buf_slice(&object), &info, &bad) < 0)
             continue;
-        if (memcmp(info.content, x->content, 32) != 0)
+        if (memcmp(info.content, content, 32) != 0)
             return err_set(e, ERR_FORGED, 0,
                            "two different files are stored as %s: two servers have "
                            "written the same timeline",
@@ -112,24 +66,60 @@ check_others(struct fetch *x, size_t taken, struct err *e)
     return 0;
 }
 
+/* Writes what an object holds, if it is the file that is wanted. */
+static int
+write_file(const struct fetch *x, struct slice object, int fd, struct log_info *info,
+           struct err *e)
+{
+    struct chunk_tools tools;
+
+    chunk_tools_init(&tools, 1);
+    int rc = log_open(x->repo, object, &tools, info, write_piece, &fd, e);
+    chunk_tools_release(&tools);
+    if (rc < 0)
+        return -1;
+    return strcmp(info->file, x->file) == 0
+                && strtoull(info->system, NULL, 10) == x->system
+             ? 0
+             : err_set(e, ERR_FORGED, 0, "it is %s of the system %s", info->file,
+                       info->system);
+}
+
+/* One object of that name into the file, which appears whole or not at all: 1; 0 it is
+ * no good, another may be; -1 none is to be taken. */
+static int
+take(const struct fetch *x, const struct log_row *row, struct err *e)
+{
+    AUTOBUF struct buf object = BUF(LOG_OBJECT_MAX);
+    CLEANUP(tmpfile_abort) struct tmpfile tmp = TMPFILE_NONE;
+    struct log_info info;
+
+    if (log_get(x->repo, row->key, &object, e) < 0)
+        return 0;
+    if (tmpfile_open(&tmp, x->to, 0600, e) < 0)
+        return -1;
+    if (write_file(x, buf_slice(&object), tmp.fd, &info, e) < 0)
+        return e->kind == ERR_IO || e->kind == ERR_FULL ? -1 : 0;
+    return check_others(x, row, info.content, e) < 0 || tmpfile_commit(&tmp, e) < 0 ? -1
+                                                                                    : 1;
+}
+
 /* Any good object of that name will do: they were made of the same file, or none is
  * taken. */
 static void
 fetch_one(struct fetch *x)
 {
-    for (size_t i = 0; i < x->list->count && x->found != 1; i++) {
+    for (size_t i = 0; i < x->list->count; i++) {
         const struct log_row *row = &x->list->rows[i];
         if (strcmp(row->name.pos, x->pos) != 0)
             continue;
         x->why = (struct err){ 0 };
-        x->found = take(x, row, &x->why) == 0 ? 1 : -1;
-        if (x->found == 1 && check_others(x, i, &x->why) < 0) {
-            unlink(x->to);
-            x->found = -1;
+        int rc = take(x, row, &x->why);
+        x->found = rc > 0 ? 1 : -1;
+        if (rc != 0)
             return;
-        }
-        if (x->found < 0)
-            log_warn("%s", err_text(&x->why));
+        (void)err_in(&x->why, "%s", row->key);
+        log_warn("%s", err_text(&x->why));
     }
 }
 

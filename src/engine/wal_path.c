@@ -12,13 +12,14 @@ bool
 wal_path_look(const struct wal_path *w, const struct wal_name *n, struct log_row *row,
               struct log_info *info)
 {
-    char pos[LOG_POS_MAX + 1];
+    char pos[LOG_POS_MAX + 1], text[WAL_NAME_MAX + 1];
     struct fleet *f = repo_fleet(w->repo);
     struct err none = { 0 };
     struct log_list l;
     bool found = false;
 
     wal_pos(n, pos);
+    wal_name_text(n, text);
     AUTOFREE char *prefix = mem_printf("log/%s/%08x/%s-", w->stream, n->timeline, pos);
     if (log_list(w->repo, prefix, &l, &none) < 0)
         return false;
@@ -34,19 +35,12 @@ wal_path_look(const struct wal_path *w, const struct wal_name *n, struct log_row
              && fleet_get(f, NULL, &b, NULL, NULL, &tail, &none) == 0
              && log_peek(repo_keys(w->repo), buf_slice(&head), buf_slice(&tail), info,
                          &none)
-                    == 0;
+                    == 0
+             && strcmp(info->file, text) == 0;
         *row = l.rows[i];
     }
     log_list_release(&l);
     return found;
-}
-
-static int
-check_hash(void *arg, struct slice data, struct err *e)
-{
-    return format_hash_fits(arg, data)
-             ? 0
-             : err_set(e, ERR_CORRUPT, 0, "the bytes do not fit the name");
 }
 
 static int
@@ -57,9 +51,9 @@ take_text(void *arg, struct slice plain, struct err *e)
     return 0;
 }
 
-/* From where the newest timeline branched off, and those before it. Without its history
- * nothing is known of them. */
-static void
+/* From where the newest timeline branched off, and those before it. False: its history
+ * cannot be had, and nothing is known of the way. */
+static bool
 read_branches(struct wal_path *w)
 {
     struct wal_name n = { .kind = WAL_HISTORY, .timeline = w->ranges.newest };
@@ -69,19 +63,25 @@ read_branches(struct wal_path *w)
     struct log_row row;
     struct err e = { 0 };
 
-    if (n.timeline <= 1 || !wal_path_look(w, &n, &row, &info) || row.size > HISTORY_MAX
+    if (n.timeline <= 1)
+        return true;
+    if (!wal_path_look(w, &n, &row, &info) || row.size > HISTORY_MAX
         || info.size > HISTORY_MAX)
-        return;
-    struct range range = { .key = row.key };
+        return false;
     chunk_tools_init(&tools, 1);
-    if (fleet_get(repo_fleet(w->repo), NULL, &range, check_hash, row.key, &object, &e) < 0
-        || log_open(w->repo, buf_slice(&object), &tools, &info, take_text, &text, &e) < 0)
-        log_info("%s: %s", row.key, err_text(&e));
+    int rc = log_get(w->repo, row.key, &object, &e);
+    if (rc == 0)
+        rc = log_open(w->repo, buf_slice(&object), &tools, &info, take_text, &text, &e);
     chunk_tools_release(&tools);
+    if (rc < 0) {
+        log_info("%s: %s", row.key, err_text(&e));
+        return false;
+    }
     struct slice rest = buf_slice(&text);
     while (w->branch_count < BRANCHES_MAX
            && wal_branch_next(&rest, &w->branches[w->branch_count]))
         w->branch_count++;
+    return w->branch_count > 0;
 }
 
 /* The timeline that follows on the way to the newest, and the segment with which it
@@ -144,7 +144,7 @@ wal_path_load(struct wal_path *w, struct repo *r, const struct wal_backup *b,
     memcpy(w->stream, b->stream, sizeof w->stream);
     if (wal_ranges_list(r, w->stream, w->unit, &w->ranges, e) < 0)
         return -1;
-    read_branches(w);
+    w->known = read_branches(w);
     return 0;
 }
 

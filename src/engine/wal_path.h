@@ -23,6 +23,7 @@ struct wal_path {
     struct wal_ranges ranges;
     struct wal_branch branches[BRANCHES_MAX]; /* of the newest timeline, oldest first */
     size_t branch_count;
+    bool known; /* the way: the newest timeline's history was read, if it has one */
 };
 
 MUST_USE int wal_path_load(struct wal_path *w, struct repo *r, const struct wal_backup *b,

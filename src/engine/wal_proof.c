@@ -58,12 +58,7 @@ get_checked(struct wal_prover *x, struct target *t, const char *key,
     buf_clear(&x->object);
     if (storage_get(t->store, &range, &x->object, e) < 0)
         return -1;
-    struct slice object = buf_slice(&x->object);
-    if (!format_hash_fits(key, object))
-        return err_set(e, ERR_CORRUPT, 0, "its bytes do not fit its name");
-    int rc = keys_can_open(repo_keys(x->repo), CLASS_DATA)
-               ? log_open(x->repo, object, &x->tools, info, NULL, NULL, e)
-               : log_look(x->repo, object, info, e);
+    int rc = log_check(x->repo, key, buf_slice(&x->object), &x->tools, info, e);
     if (rc == 0
         && (strcmp(info->file, f->text) != 0
             || strtoull(info->system, NULL, 10) != f->system))

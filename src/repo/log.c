@@ -361,3 +361,32 @@ log_open(struct repo *r, struct slice object, struct chunk_tools *t, struct log_
     crypto_wipe(&o.prk, sizeof o.prk);
     return rc < 0 ? -1 : check_whole(&o, out, e);
 }
+
+static int
+check_name(void *arg, struct slice object, struct err *e)
+{
+    return format_hash_fits(arg, object)
+             ? 0
+             : err_set(e, ERR_CORRUPT, 0, "its bytes do not fit its name");
+}
+
+int
+log_get(struct repo *r, const char *key, struct buf *out, struct err *e)
+{
+    AUTOFREE char *name = mem_strdup(key);
+    struct range range = { .key = key };
+
+    return fleet_get(r->fleet, NULL, &range, check_name, name, out, e);
+}
+
+int
+log_check(struct repo *r, const char *key, struct slice object, struct chunk_tools *t,
+          struct log_info *out, struct err *e)
+{
+    AUTOFREE char *name = mem_strdup(key);
+
+    if (check_name(name, object, e) < 0)
+        return -1;
+    return keys_can_open(r->keys, CLASS_DATA) ? log_open(r, object, t, out, NULL, NULL, e)
+                                              : log_look(r, object, out, e);
+}
