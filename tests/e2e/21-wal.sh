@@ -134,6 +134,25 @@ stores_the_log() {
     cmp "$W/home/fetched" "pg_wal/$file" || fail "it is not what was stored"
 }
 
+# A key that cannot read what is stored stores files, and knows them again.
+stores_with_a_writers_key() {
+    local file
+    cd "$W/pg/data" || exit 99
+    file=$(stored_file) || exit 99
+    dr 0 key add --role writer --key-file "$R/writer.key"
+    sed "s|key: .*|key: { file: $R/writer.key }|" "$CONF" >"$R/writer.yaml"
+    chown postgres "$R/writer.yaml"
+    cp "$CONF" "$R/conf.admin"
+    cp "$R/writer.yaml" "$CONF"
+    rm -rf "$R/state/main/wal"
+    dr 0 wal push "pg_wal/$file" --json
+    [ "$(json 'd["known_files"] > 0')" = True ] || fail "$(cat "$OUT")"
+    dr 126 wal fetch "$file" "$W/home/x"
+    says 'role writer may not open stored data'
+    archived
+    cp "$R/conf.admin" "$CONF"
+}
+
 # Another file under the same name, with and without memory; and what is none.
 refuses_others() {
     local file
@@ -250,6 +269,13 @@ follows_timelines() {
     first=$(json 'd["snapshots"][0]["id"]')
     recover "$first" --to-latest --timeline 1
     has_marks "$last"
+    # Without its history nobody knows where the newest timeline comes from.
+    mkdir "$W/home/histories"
+    for t in t1 t2 t3; do mv "$R/$t"/log/*/00000002/history-* "$W/home/histories/$t"; done
+    name=$(objects t1 | sed -n 's|/00000002/.*|/00000002|p' | head -1)/history-$(sha256sum <"$W/home/histories/t1" | cut -c 1-64)
+    dr 8 restore "$first" --to "$W/home/x" --to-latest
+    says 'the history of timeline 2 cannot be read'
+    for t in t1 t2 t3; do mv "$W/home/histories/$t" "$R/$t/$name"; done
     # The first server goes on all the same: nobody can know which is meant.
     "$PG" stop "$W/copy"
     "$PG" start "$W/pg" "$PORT" || fail "the server does not come back"
@@ -513,6 +539,7 @@ stop_all() {
 trap stop_all EXIT
 try "a server is made" make_server || finish
 try "its log is stored" stores_the_log || finish
+try "a writer's key is enough to store" stores_with_a_writers_key
 try "other files are refused" refuses_others
 try "it comes back at any moment" comes_back_at_any_moment || finish
 try "it comes back at a position, transaction or name" comes_back_at_other_points
